@@ -42,7 +42,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """Virtual time: `advance` moves it and wakes the sleepers that are due, in order of their time, then of their call."""
+    """Virtual time: `advance` moves it and wakes the sleepers that are due, in order of time, then of call."""
 
     def __init__(self, start: float = 1_700_000_000.0) -> None:
         self._now = start

@@ -1,7 +1,8 @@
 """Identities and randomness: the one module that throws the dice.
 
-A message id is a UUIDv7 (RFC 9562 section 5.7): the time is in it, so a trace can seek in a log by it.  Ids of outputs are
-derived from the id of their input, so running a handler twice says the same thing twice and every sink drops the second.
+A message id is a UUIDv7 (RFC 9562 section 5.7): the time is in it, so a trace can seek in a log by it.  Ids of outputs
+are derived from the id of their input, so running a handler twice says the same thing twice and every sink drops the
+second.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def new_account_id(dice: Dice) -> AccountId:
 
 
 def derived_account_id(*labels: str) -> AccountId:
-    """An account id that follows from `labels`: for logs whose owner must be found without a look-up (a domain's directory)."""
+    """An account id that follows from `labels`: for logs found without a look-up, such as a domain's directory."""
     raw = hashlib.blake2b("\0".join(labels).encode(), digest_size=16).digest()
     return AccountId(base64.b32encode(raw).decode().rstrip("=").lower())
 
