@@ -51,7 +51,7 @@ class LocalTarget(msgspec.Struct, frozen=True):
 
 
 class Resolution(msgspec.Struct, frozen=True):
-    """Where mail for an address goes, aliases followed (each target once, cycles cut): accounts here, addresses elsewhere.
+    """Where mail for an address goes, aliases followed (each target once, cycles cut): accounts, addresses elsewhere.
 
     `local_domain` is False when the domain is not ours: then the rest is empty and the address is to be relayed to, if
     the client may.  Ours and nothing to deliver to: no such user.
