@@ -1,0 +1,1 @@
+"""The account's state, folded from its log: views, and the verbs that change it."""
