@@ -1,0 +1,22 @@
+#!/bin/sh
+# make check: what is quick enough for every save: lint, layout, types, the shape of the code, unit tests.
+# Every step runs, whatever the one before it said; the status is 1 if any failed.
+set -eu
+cd "$(dirname "$0")/../.."
+. deploy/dev/common.sh
+. deploy/dev/tools.sh
+
+status=0
+step() {
+    title=$1
+    shift
+    began=$(date +%s)
+    if "$@"; then verdict=ok; else verdict=FAILED status=1; fi
+    say "$title: $verdict ($(($(date +%s) - began)) s)"
+}
+
+step 'ruff check' .venv/bin/ruff check --quiet .
+step 'ruff format' .venv/bin/ruff format --quiet --check .
+step 'mypy' .venv/bin/python -m mypy --no-error-summary
+step 'shape and unit tests' run_pytest -q -m 'not live and not slow' --deselect tests/shape/test_lint.py "$@"
+exit $status
