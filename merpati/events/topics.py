@@ -25,6 +25,7 @@ class Topic:
     name: str
     key: Callable[..., str]
     keeps: float
+    max_record: int = MAX_RECORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ TOPICS: dict[type, Topic] = {
     Outbound: Topic("mail.outbound", lambda e: e.domain, 7 * DAY),
     Happened: Topic("mail.events", lambda e: e.message, 4 * WEEK),
     Changed: Topic("mailbox.changes", lambda e: e.account, 600.0),
-    Dead: Topic("mail.dead", lambda e: e.message, 4 * WEEK),
+    Dead: Topic("mail.dead", lambda e: e.message, 4 * WEEK, 2 * MAX_RECORD),  # the largest record, and why
 }
 
 
@@ -64,5 +65,5 @@ def topic_specs(partitions: int, tiers: Iterable[tuple[str, float]]) -> list[Top
 
     A retry topic keeps its records a week beyond its tier: an outage of the workers must not lose mail.
     """
-    fixed = [TopicSpec(topic.name, partitions, topic.keeps) for topic in TOPICS.values()]
+    fixed = [TopicSpec(topic.name, partitions, topic.keeps, topic.max_record) for topic in TOPICS.values()]
     return fixed + [TopicSpec(retry_topic(name), partitions, seconds + WEEK) for name, seconds in tiers]

@@ -1,0 +1,255 @@
+"""Local delivery: from `mail.local` into mailbox logs, everything that waits for one account in one commit.
+
+While a commit of an account is under way its next messages gather, so a busy account batches by itself and an idle one
+waits for nobody.  A message is finished when its append and the event that tells of it are durable.  What cannot be
+stored for good (quota) goes back to its sender; what nobody can read goes to `mail.dead`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from merpati.bounces import Failure, bounce
+from merpati.mailbox.api import Appended, Delivery, Mailboxes
+
+from merpati.bus.api import Bus, Consumed, Record, Subscription
+from merpati.clock import Clock
+from merpati.dead import dead_letter
+from merpati.errors import MerpatiError, Permanent, Temporary
+from merpati.events import TOPICS, Happened, Local, Unreadable, What, decode, encode
+from merpati.ids import AccountId, derived_event_id
+from merpati.objects.api import NotFound, ObjectStore
+from merpati.service import Tasks
+from merpati.telemetry import Metrics, logger
+
+GROUP = "delivery-local"
+MAX_HELD = 2_000
+"""Records held at once."""
+MAX_BATCH = 100
+"""Messages of one commit."""
+MAX_BATCH_BYTES = 4 << 20
+FIRST_WAIT, MOST_WAIT = 0.05, 10.0
+"""Seconds between tries while the store is down."""
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What waits for one account."""
+
+    waiting: deque[tuple[Consumed, Local]] = field(default_factory=deque)
+    task: asyncio.Task[None] | None = None
+
+
+class LocalDelivery:
+    """The consumer of `mail.local`.  Several processes share the accounts between them."""
+
+    name = "delivery/local"
+
+    def __init__(
+        self, bus: Bus, store: ObjectStore, mailboxes: Mailboxes, clock: Clock, metrics: Metrics, hostname: str
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._mailboxes = mailboxes
+        self._clock = clock
+        self._metrics = metrics
+        self._hostname = hostname
+        self._log = logger(self.name)
+        self._tasks = Tasks(self.name, clock, metrics)
+        self._queues: dict[AccountId, _Queue] = {}
+        self._held = 0
+        self._room = asyncio.Event()
+        self._stopping = False
+        self._consumer: asyncio.Task[None] | None = None
+        self._trouble = "starting"
+
+    async def start(self) -> None:
+        self._consumer = self._tasks.loop("local", self._consume)
+
+    def ready(self) -> str:
+        return self._trouble
+
+    async def stop(self, grace: float) -> None:
+        """Take no more, let the commits under way finish, give the partitions up."""
+        self._stopping = True
+        self._room.set()
+        if self._consumer is not None:
+            await asyncio.wait([self._consumer], timeout=grace)
+        await self._tasks.cancel()
+
+    async def _consume(self) -> None:
+        self._queues, self._held = {}, 0
+        async with self._bus.subscribe(GROUP, [TOPICS[Local].name]) as subscription:
+            try:
+                await self._feed(subscription)
+                await self._settle()
+            finally:
+                await self._drop()
+
+    async def _feed(self, subscription: Subscription) -> None:
+        while not self._stopping:
+            while self._held >= MAX_HELD and not self._stopping:
+                self._room.clear()
+                await self._room.wait()
+            records = await subscription.take(MAX_HELD - self._held, 1.0)
+            self._trouble = ""
+            for record in records:
+                self._held += 1
+                await self._sort(subscription, record)
+
+    async def _sort(self, subscription: Subscription, record: Consumed) -> None:
+        """Put a record in its account's queue and see that somebody works on it."""
+        try:
+            event = decode(record)
+            if not isinstance(event, Local):
+                raise Unreadable(f"a {type(event).__name__} on mail.local")
+        except Unreadable as failure:
+            await self._publish(dead_letter(record, failure.public, self.name, self._clock, self._hostname))
+            await self._finished(subscription, [record])
+            return
+        queue = self._queues.setdefault(event.account, _Queue())
+        queue.waiting.append((record, event))
+        if queue.task is None:
+            queue.task = asyncio.create_task(self._work(subscription, event.account, queue))
+
+    async def _work(self, subscription: Subscription, account: AccountId, queue: _Queue) -> None:
+        """Empty one account's queue, batch by batch; ends when it is empty."""
+        wait = FIRST_WAIT
+        while queue.waiting:
+            batch = _front(queue.waiting)
+            try:
+                await self._deliver(account, batch)
+                await self._finished(subscription, [record for record, _ in batch])
+            except Temporary as failure:
+                self._trouble = failure.public
+                self._log.warning("waiting", account=account, failure=str(failure))
+                await self._clock.sleep(wait)
+                wait = min(wait * 2, MOST_WAIT)
+                continue
+            except Exception:
+                # A bug, or a damaged log: this account's mail is put aside, its neighbours' goes on.
+                self._log.exception("parked", account=account, messages=[event.message for _, event in batch])
+                await self._park(subscription, batch)
+            wait, self._trouble = FIRST_WAIT, ""
+            for _ in batch:
+                queue.waiting.popleft()
+        del self._queues[account]
+
+    async def _deliver(self, account: AccountId, batch: list[tuple[Consumed, Local]]) -> None:
+        """Append the batch in one commit, then tell of it; both durable on return."""
+        began = self._clock.monotonic()
+        letters: list[Record] = []
+        deliveries: list[Delivery] = []
+        kept: list[Local] = []
+        for record, event in batch:
+            try:
+                deliveries.append(_delivery(event, await self._bytes(record, event)))
+                kept.append(event)
+            except NotFound:
+                letters += dead_letter(record, f"no object {event.body.key}", self.name, self._clock, self._hostname)
+        results = await (await self._mailboxes.open(account)).append(deliveries) if deliveries else []
+        took = self._clock.monotonic() - began
+        for event, delivery, result in zip(kept, deliveries, results, strict=True):
+            if isinstance(result, Appended):
+                letters.append(encode(self._stored(event, result, took)))
+            else:
+                letters += self._returned(event, delivery, result)
+        await self._publish(letters)
+
+    async def _bytes(self, record: Consumed, event: Local) -> bytes:
+        raw = await self._store.get(event.body.key) if event.body.key else record.value
+        if event.without:
+            view, at, kept = memoryview(raw), 0, []
+            for start, end in event.without:
+                kept.append(view[at:start])
+                at = end
+            raw = b"".join([*kept, view[at:]])
+        return raw
+
+    def _stored(self, event: Local, result: Appended, took: float) -> Happened:
+        now = self._clock.time()
+        self._metrics.delivered_seconds.labels("stored").observe(max(0.0, now - (event.received_at or event.at)))
+        return Happened(
+            id=derived_event_id(event.id, "stored"),
+            message=event.message,
+            at=now,
+            what=What.STORED,
+            service=self.name,
+            host=self._hostname,
+            recipients=(event.recipient.address,),
+            sender=event.envelope.sender,
+            detail={"folder": result.folder, "uid": str(result.uid)},
+            took=took,
+        )
+
+    def _returned(self, event: Local, delivery: Delivery, reason: Permanent) -> list[Record]:
+        self._log.info("refused by mailbox", message=event.message, reason=reason.public)
+        failure = Failure(event.recipient, reason.enhanced_code, reason.public)
+        return bounce(
+            event.id, event.message, event.envelope, [failure], delivery.raw, service=self.name,
+            hostname=self._hostname, now=self._clock.time(),
+        )  # fmt: skip
+
+    async def _park(self, subscription: Subscription, batch: list[tuple[Consumed, Local]]) -> None:
+        reason = "its mailbox could not take it; see the log of delivery/local"
+        for record, _ in batch:
+            await self._publish(dead_letter(record, reason, self.name, self._clock, self._hostname))
+        await self._finished(subscription, [record for record, _ in batch])
+
+    async def _publish(self, records: list[Record]) -> None:
+        """Publish, however long the bus is away: the outputs come before the acknowledgement."""
+        wait = FIRST_WAIT
+        while records:
+            try:
+                return await self._bus.publish(records)
+            except Temporary as failure:
+                self._trouble = failure.public
+                await self._clock.sleep(wait)
+                wait = min(wait * 2, MOST_WAIT)
+        return None
+
+    async def _finished(self, subscription: Subscription, records: list[Consumed]) -> None:
+        self._held -= len(records)
+        self._room.set()
+        try:
+            await subscription.done(records)
+        except MerpatiError as failure:
+            self._log.warning("not acknowledged", failure=str(failure))  # they come again and are dropped as known
+
+    async def _settle(self) -> None:
+        """Wait for the queues to empty: part of a graceful stop."""
+        while tasks := [queue.task for queue in self._queues.values() if queue.task is not None]:
+            await asyncio.wait(tasks)
+
+    async def _drop(self) -> None:
+        tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._queues.clear()
+
+
+def _front(waiting: deque[tuple[Consumed, Local]]) -> list[tuple[Consumed, Local]]:
+    """The longest run at the front that makes one commit: bounded in messages and bytes, never empty."""
+    batch: list[tuple[Consumed, Local]] = []
+    size = 0
+    for record, event in waiting:
+        size += event.body.size
+        if batch and (len(batch) >= MAX_BATCH or size > MAX_BATCH_BYTES):
+            break
+        batch.append((record, event))
+    return batch
+
+
+def _delivery(event: Local, raw: bytes) -> Delivery:
+    """What the mailbox stores: our prefix, then the received bytes; RFC 5321 section 4.4: Return-Path comes first."""
+    head = f"Return-Path: <{event.envelope.sender}>\r\n" + event.prefix
+    return Delivery(
+        cause=f"{event.message}/{event.recipient.address}",
+        raw=head.encode() + raw,
+        folder=event.folder,
+        flags=event.flags,
+        internal_date=event.received_at or event.at,
+    )

@@ -1,0 +1,47 @@
+"""The commands under their names.  A new command is one line here and a module beside this one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from merpati import __version__
+from merpati.cli import check, demo, directory, serve, trace
+
+app = typer.Typer(
+    name="merpati",
+    help="A mail backend that is one event log with doors.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"merpati {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None: ...
+
+
+app.command("demo")(demo.command)
+app.command("serve")(serve.command)
+app.command("check")(check.command)
+app.command("trace")(trace.command)
+app.add_typer(directory.domain, name="domain")
+app.add_typer(directory.account, name="account")
+app.add_typer(directory.alias, name="alias")
+
+
+def main() -> None:
+    """What the installed script `merpati` calls."""
+    app()

@@ -1,0 +1,67 @@
+"""What every command shares: `--config`, `--json`, running async code, and how a failure is told.
+
+A failure the operator can do something about is one line on standard error and exit status 1; a bug is a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+import uvloop
+from rich.console import Console
+
+from merpati import settings as settings_module
+from merpati.errors import MerpatiError
+from merpati.settings import Settings
+
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="Settings file; else $MERPATI_CONFIG, ./merpati.toml, defaults."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def load_settings(config: str | None) -> Settings:
+    """The settings that a command works with; ends the process with status 1 and a plain line if they are wrong."""
+    try:
+        return settings_module.load(config, os.environ)
+    except MerpatiError as failure:
+        raise fail(failure) from None
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run async work to its end; a `MerpatiError` becomes one line and exit status 1, Ctrl-C status 130."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+    except MerpatiError as failure:
+        raise fail(failure) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(failure: MerpatiError) -> typer.Exit:
+    """Tell what went wrong and give the exit to raise."""
+    err.print(f"[red]merpati:[/red] {failure.public}", markup=True)
+    for name, value in failure.facts.items():
+        err.print(f"  {name}: {value}", markup=False)
+    return typer.Exit(1)
+
+
+def print_json(value: object) -> None:
+    """One JSON document and a new line on standard output."""
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    sys.stdout.flush()
