@@ -16,8 +16,11 @@ import msgspec
 from merpati.errors import Misconfigured
 from merpati.settings_reading import merge_environment, refuse_unknown
 
-Listener = Annotated[str, msgspec.Meta(pattern=r"^(|.+:\d{1,5})$", description='"address:port", or "" for off')]
-Span = Annotated[str, msgspec.Meta(pattern=r"^\d+(\.\d+)?(ms|s|m|h|d)$", description="a time such as 30s, 5m, 2h, 5d")]
+LISTENER = r"^(|.+:\d{1,5})$"
+SPAN = r"^\d+(\.\d+)?(ms|s|m|h|d)$"
+WORDS = {LISTENER: '"address:port", or "" for off', SPAN: "a time such as 30s, 5m, 2h, 5d"}
+Listener = Annotated[str, msgspec.Meta(pattern=LISTENER)]
+Span = Annotated[str, msgspec.Meta(pattern=SPAN)]
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -231,7 +234,16 @@ def parse(raw: Mapping[str, object], where: str = "settings") -> Settings:
     try:
         return msgspec.convert(raw, Settings, strict=True)
     except msgspec.ValidationError as error:
-        raise Misconfigured(f"{where}: {error}") from None
+        raise Misconfigured(f"{where}: {_in_words(str(error))}") from None
+
+
+def _in_words(problem: str) -> str:
+    """A validation error as an operator would say it: the key by its name, a pattern by its meaning."""
+    reason, _, place = problem.partition(" - at `$.")
+    for pattern, words in WORDS.items():
+        if repr(pattern) in reason:
+            reason = f"expected {words}"
+    return f"`{place.rstrip('`')}`: {reason}" if place else reason
 
 
 def _text_of(path: Path, *, must: bool) -> str:
