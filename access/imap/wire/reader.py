@@ -12,11 +12,10 @@ import re
 
 from access.imap.wire.codes import LIMIT, TOOBIG
 from access.imap.wire.events import Bad, Event, Fatal, Line, NeedLiteral
+from access.imap.wire.grammar.cursor import LITERAL
 from access.imap.wire.grammar.table import HEAD, UNTAGGED, parse
 from access.imap.wire.limits import BEFORE_LOGIN, Limits
 
-# RFC 7888 section 4: the end of every line is looked at, whatever the line says.  Leading zeros: `{010}` is 8 to some
-_LITERAL = re.compile(rb"~?\{(0|[1-9][0-9]{0,19})(\+?)\}\Z")
 _MANGLED = re.compile(rb"\{[^\" ]*\+\}\Z")
 _BALANCED = re.compile(rb'[^"]*+(?:"(?:[^"\\]++|\\.)*+"[^"]*+)*+', re.DOTALL)
 _BRACE = ord("}")
@@ -152,7 +151,7 @@ class Reader:
         pending.lines.append(line)
         pending.text += len(line)
         if line and line[-1] == _BRACE:
-            announced = _LITERAL.search(line)
+            announced = LITERAL.search(line)
             if announced is not None:
                 return self._announced(announced)
             if _MANGLED.search(line):
@@ -170,7 +169,7 @@ class Reader:
     def _announced(self, announced: re.Match[bytes]) -> Event | None:
         """A literal is announced: take it, refuse it, or read it and drop it."""
         pending = self._pending
-        size, sync = int(announced[1]), not announced[2]
+        size, sync = int(announced[2]), not announced[3]
         head = HEAD.match(pending.lines[0])
         tag, word = (head[1], head[3].upper()) if head else (UNTAGGED, b"")
         names_mailbox = head is not None and len(pending.lines) == 1 and announced.start() == head.end() + 1

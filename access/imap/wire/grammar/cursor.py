@@ -22,7 +22,8 @@ _PATTERN = re.compile(rb"[^(){ \"\\\x00-\x1f\x7f-\xff]+")
 _QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00\x80-\xff]++|\\["\\])*+)"')
 _QUOTED_UTF8 = re.compile(rb'"((?:[^"\\\r\n\x00]++|\\["\\])*+)"')
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_ANNOUNCED = re.compile(rb"(~?)\{[0-9]+\+?\}\Z")
+# RFC 7888 section 4: at the end of a line, whatever the line says.  Leading zeros: `{010}` is 8 to some
+LITERAL = re.compile(rb"(~?)\{(0|[1-9][0-9]{0,19})(\+?)\}\Z")
 _NUMBER = re.compile(rb"[0-9]{1,20}")
 _SET = re.compile(rb"[0-9:,*]+|\$")
 
@@ -116,7 +117,7 @@ class Cursor:
 
     def literal(self) -> tuple[bytes, bool]:
         """A literal's bytes, whatever they are, and whether it is a literal8."""
-        found = self.match(_ANNOUNCED, "a string")
+        found = self.match(LITERAL, "a string")
         value = self._literals[self._piece]
         self._piece += 1
         self.text = self._lines[self._piece]
