@@ -15,6 +15,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from merpati.errors import Temporary
+
 if TYPE_CHECKING:
     from merpati.events.topics import TopicSpec
 
@@ -42,6 +44,10 @@ class Consumed:
     key: bytes
     value: bytes
     headers: Headers = ()
+
+
+class Lagged(Temporary):
+    """Records that a tail had not read are gone: their time to be kept ran out first."""
 
 
 class Subscription(Protocol):
@@ -76,7 +82,9 @@ class Tail(Protocol):
     """Every record of some topics as it comes, for every process that tails: no group, nothing to finish."""
 
     async def take(self, limit: int, within: float) -> list[Consumed]:
-        """As `Subscription.take`.  A reader that falls too far behind raises `Lagged` once and goes on from the end."""
+        """As `Subscription.take`.  A reader so far behind that records are gone unread raises `Lagged` once and goes on
+
+        from the end."""
         ...
 
 
@@ -121,9 +129,10 @@ class Bus(Protocol):
     def scan(
         self, topic: str, *, since: float = 0.0, until: float | None = None, key: bytes | None = None
     ) -> AsyncIterator[Consumed]:
-        """The records from `since` to `until`, or to where the log ended when the scan began, partition by partition.
+        """The records of `since <= timestamp < until`, at most to where the log ended when the scan began.
 
-        With `key`, only that key's records, and only its partition is read.
+        Partition by partition, in offset order.  With `key`, only that key's records, and only its partition is read.
+        Times count to the millisecond.
         """
         ...
 
@@ -132,5 +141,8 @@ class Bus(Protocol):
         ...
 
     async def rewind(self, group: str, topic: str, since: float) -> None:
-        """Set the position of a group without members to the first record at or after the time `since`."""
+        """Set the position of a group without members to the first record at or after the time `since`.
+
+        Raises `Temporary` while the group has members.
+        """
         ...
