@@ -13,8 +13,7 @@ import re
 
 import msgspec
 
-from merpati.message.addresses import Address
-from merpati.message.compose import address_field, date_field, header_field, message_id, safe_line
+from merpati.message.compose import date_field, header_field, message_id, safe_line
 from merpati.message.dates import format_date
 from merpati.message.headers import Headers, split_headers
 from merpati.message.wire import has_long_line, normalise_line_ends
@@ -33,7 +32,7 @@ _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _TYPE = re.compile(r"[A-Za-z0-9-]{1,20}")
 
 
-class Action(enum.Enum):
+class Action(enum.StrEnum):
     """What became of it (RFC 3464 section 2.3.3)."""
 
     FAILED = "failed"
@@ -43,10 +42,11 @@ class Action(enum.Enum):
     EXPANDED = "expanded"
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class RecipientReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the message for one recipient."""
 
-    recipient: Address
+    recipient: str
+    """`local@domain`."""
     action: Action
     status: str
     """RFC 3463, for example `5.1.1`."""
@@ -61,17 +61,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970 UTC."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What one notification says.  All outcomes have one action or are about one message at least."""
+class DeliveryReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one notification says.  All of it is about one message."""
 
     id: str
     """The notification's own id, unique: Message-ID and boundary are made of it."""
     reporter: str
     """Our name."""
-    to: Address
-    """The sender of the original."""
+    to: str
+    """`local@domain`: the sender of the original."""
     seconds: float
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RecipientReport, ...]
     original: bytes
     """The original message, or as much of it as the caller has."""
     complete: bool = True
@@ -83,7 +83,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     arrived: float | None = None
 
 
-def compose_report(report: Report) -> bytes:
+def compose_report(report: DeliveryReport) -> bytes:
     """The notification as a message with CRLF line ends, 7-bit but for what it returns and the address it goes to."""
     human = _human_part(report)
     status = _status_part(report)
@@ -105,14 +105,14 @@ def compose_report(report: Report) -> bytes:
     )
 
 
-def _header(report: Report, boundary: str) -> bytes:
-    delayed = all(outcome.action is Action.DELAYED for outcome in report.outcomes)
-    failed = any(outcome.action is Action.FAILED for outcome in report.outcomes)
+def _header(report: DeliveryReport, boundary: str) -> bytes:
+    delayed = all(outcome.action == Action.DELAYED for outcome in report.outcomes)
+    failed = any(outcome.action == Action.FAILED for outcome in report.outcomes)
     subject = "Undelivered mail" if failed else "Delayed mail (still being retried)" if delayed else "Delivery report"
     original_id = Headers(report.original, split_headers(report.original)[0]).get("Message-ID") or ""
     fields = [
-        address_field("From", Address("MAILER-DAEMON", report.reporter), "Mail Delivery System"),
-        address_field("To", report.to),
+        header_field("From", f"Mail Delivery System <MAILER-DAEMON@{report.reporter}>"),
+        header_field("To", f"<{report.to}>", utf8=True),
         header_field("Subject", subject),
         date_field(report.seconds),
         header_field("Message-ID", message_id(report.id, report.reporter)),
@@ -144,18 +144,18 @@ _OPENINGS = {
 }
 
 
-def _human_part(report: Report) -> bytes:
+def _human_part(report: DeliveryReport) -> bytes:
     """RFC 3464 section 2, first part: words for people, in English."""
     lines = [f"This is the mail server {safe_line(report.reporter)}."]
     for action in Action:
-        outcomes = [each for each in report.outcomes[:MAX_RECIPIENTS] if each.action is action]
+        outcomes = [each for each in report.outcomes[:MAX_RECIPIENTS] if each.action == action]
         if outcomes:
             lines += ["", _OPENINGS[action], ""]
         for outcome in outcomes:
             source = f"{safe_line(outcome.remote)} said: " if outcome.remote else ""
-            lines.append(f"  <{outcome.recipient}>")
+            lines.append(f"  <{safe_line(outcome.recipient)}>")
             lines.append(f"      {source}{safe_line(outcome.diagnostic)[:MAX_DIAGNOSTIC] or outcome.status}")
-            if outcome.retry_until is not None and action is Action.DELAYED:
+            if outcome.retry_until is not None and action == Action.DELAYED:
                 lines.append(f"      It will be tried until {format_date(outcome.retry_until)}.")
     text = "\n".join(lines) + "\n"
     encoded = binascii.b2a_qp(text.encode("utf-8", "replace"), istext=True).replace(b"\n", b"\r\n")
@@ -166,7 +166,7 @@ def _human_part(report: Report) -> bytes:
     )
 
 
-def _status_part(report: Report) -> bytes:
+def _status_part(report: DeliveryReport) -> bytes:
     """RFC 3464 section 2.1: fields about the message, then a group of fields for each recipient."""
     fields = [header_field("Reporting-MTA", f"dns; {report.reporter}")]
     if report.envelope_id:
@@ -181,15 +181,15 @@ def _status_part(report: Report) -> bytes:
     )
 
 
-def _recipient_fields(outcome: Outcome) -> bytes:
+def _recipient_fields(outcome: RecipientReport) -> bytes:
     """RFC 3464 section 2.3."""
     fields = []
     if outcome.original_recipient:
         kind, _, address = outcome.original_recipient.partition(";")
         if address and _TYPE.fullmatch(kind):
             fields.append(header_field("Original-Recipient", _typed(kind, address)))
-    fields.append(header_field("Final-Recipient", _typed("rfc822", str(outcome.recipient))))
-    fields.append(header_field("Action", outcome.action.value))
+    fields.append(header_field("Final-Recipient", _typed("rfc822", outcome.recipient)))
+    fields.append(header_field("Action", outcome.action))
     # RFC 3463 section 2; a status that is none becomes "other or undefined".
     fallback = {Action.FAILED: "5.0.0", Action.DELAYED: "4.0.0"}.get(outcome.action, "2.0.0")
     fields.append(header_field("Status", outcome.status if _STATUS.fullmatch(outcome.status) else fallback))
@@ -199,7 +199,7 @@ def _recipient_fields(outcome: Outcome) -> bytes:
         fields.append(header_field("Diagnostic-Code", f"smtp; {_ascii(outcome.diagnostic)[:MAX_DIAGNOSTIC]}"))
     if outcome.last_attempt is not None:
         fields.append(header_field("Last-Attempt-Date", format_date(outcome.last_attempt)))
-    if outcome.retry_until is not None and outcome.action is Action.DELAYED:
+    if outcome.retry_until is not None and outcome.action == Action.DELAYED:
         fields.append(header_field("Will-Retry-Until", format_date(outcome.retry_until)))
     return b"".join(fields)
 
@@ -217,7 +217,7 @@ def _ascii(text: str) -> str:
     return safe_line(text).encode("ascii", "replace").decode("ascii")
 
 
-def _returned_part(report: Report) -> bytes:
+def _returned_part(report: DeliveryReport) -> bytes:
     """RFC 3464 section 2, third part: the message, or its header."""
     if report.full and report.complete and len(report.original) <= MAX_RETURNED:
         whole = normalise_line_ends(report.original.replace(b"\0", b""))

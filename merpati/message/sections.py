@@ -85,7 +85,8 @@ def find_part(root: Part, numbers: tuple[int, ...]) -> Part | None:
 def _header_fields(raw: bytes, message: Part, section: Section) -> bytes:
     """The chosen fields as they stand, and the empty line that ends every header.
 
-    RFC 3501 section 6.4.5 includes that line in all cases; so do we where the message itself has none.
+    RFC 3501 section 6.4.5 leaves that line away for a message that has none itself; clients read on to it all the same,
+    so it is always there (Dovecot does so too).
     """
     wanted = {name.lower() for name in section.fields}
     if section.kind is Kind.HEADER_FIELDS:
