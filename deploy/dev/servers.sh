@@ -28,7 +28,7 @@ java_is_there() {
 }
 
 maven() {
-    mvn --batch-mode --quiet --file deploy/dev/kafka/pom.xml "-Dmaven.repo.local=$part/repository" \
+    mvn --batch-mode --quiet -Dstyle.color=never --file deploy/dev/kafka/pom.xml "-Dmaven.repo.local=$part/repository" \
         "-Dkafka.version=$KAFKA_VERSION" "-Dkafka.scala=$KAFKA_SCALA" "-Dkafka.slf4j=$KAFKA_SLF4J" \
         org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
         -DincludeScope=runtime "-DoutputDirectory=$part/jars" "$@" >&2

@@ -79,8 +79,10 @@ install() {
         die "pip could not install the dependencies (its words stand above). Is the package index reachable?"
     # The build tool is locked with the rest, so nothing unlocked is fetched to build the package itself.
     outer_pip=
-    pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable . ||
+    pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable . >"$CACHE/setup.log" 2>&1 || {
+        cat "$CACHE/setup.log" >&2
         die "pip could not install merpati itself (its words stand above)."
+    }
 }
 
 is_current && exit 0
