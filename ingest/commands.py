@@ -12,6 +12,7 @@ import msgspec
 from merpati.errors import Permanent
 from merpati.events import Recipient
 from merpati.message.addresses import Address, BadAddress, read_path
+from merpati.message.xtext import BadXtext, decode_utf8_xtext, decode_xtext
 
 MAX_ENVID = 100
 """RFC 3461 section 4.4."""
@@ -54,8 +55,6 @@ class RcptTo(msgspec.Struct, frozen=True):
 
 # RFC 5321 section 4.1.2: esmtp-keyword, esmtp-value (with `=`, which some clients leave in)
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-~\u00a0-\U0010ffff]+))?")
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
-_HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
 _ORCPT = re.compile(r"([A-Za-z0-9-]{1,40});(.+)", re.DOTALL)
 _BDAT = re.compile(r"(\d{1,20})(?: (LAST))?", re.IGNORECASE | re.ASCII)
 # Names with underscores and names without dots are common enough; what matters is that it can stand in a field of ours
@@ -185,15 +184,16 @@ def _one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> str:
 
 
 def _xtext(name: str, value: str) -> str:
-    """Decoded xtext (RFC 3461 section 4), of printable ASCII alone.
+    """Decoded xtext (RFC 3461 section 4).
 
-    Section 4.4 allows white space; refused here, so that nothing can break a line of a report or a field of ours.
+    Section 4.4 allows white space in it; refused here: it is not worth a word that could be taken for two.
     """
-    if not _XTEXT.fullmatch(value):
-        raise BadCommand(f"{name} is not xtext")
-    text = _HEXCHAR.sub(lambda match: chr(int(match[1], 16)), value) if "+" in value else value
-    if not all("!" <= letter <= "~" for letter in text):
-        raise BadCommand(f"{name} holds a character that may not stand there")
+    try:
+        text = decode_xtext(value.encode("utf-8", "surrogateescape"))
+    except BadXtext:
+        raise BadCommand(f"{name} is not xtext") from None
+    if " " in text:
+        raise BadCommand(f"{name} holds white space")
     return text
 
 
@@ -222,6 +222,9 @@ def _orcpt(value: str | None) -> str:
     if match is None or len(value) > MAX_ORCPT:
         raise BadCommand("ORCPT must be type;address")
     kind = match[1].lower()
+    if kind != "utf-8":
+        return f"{kind};{_xtext('ORCPT', match[2])}"
     # RFC 6533 section 3: of this type an address may hold UTF-8 as it is
-    text = match[2] if kind == "utf-8" and match[2].isprintable() else _xtext("ORCPT", match[2])
-    return f"{kind};{text}"
+    if not match[2].isprintable():
+        raise BadCommand("ORCPT holds a character that may not stand there")
+    return f"{kind};{decode_utf8_xtext(match[2])}"

@@ -55,6 +55,8 @@ class GroupCommit:
         self._timeout = timeout
         self._queue: deque[_Waiting] = deque()
         self._flights: set[_Flight] = set()
+        self.trouble = ""
+        """Why the last publish failed; empty again when one has gone well."""
 
     async def commit(self, records: Sequence[Record]) -> None:
         """Return when all of `records` are durable.
@@ -66,6 +68,13 @@ class GroupCommit:
         self._queue.append(waiting)
         self._launch()
         await waiting.done
+
+    def post(self, records: Sequence[Record]) -> None:
+        """Publish `records` some time; whether it went well nobody asks."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_look_away)
+        self._queue.append(_Waiting(records, 0, done))
+        self._launch()
 
     def _launch(self) -> None:
         if self._queue and len(self._flights) < FLIGHTS:
@@ -109,6 +118,7 @@ class GroupCommit:
             for waiting in batch:
                 await self._publish([waiting])
         except MerpatiError as failure:
+            self.trouble = failure.public
             for waiting in batch:
                 waiting.end(failure)
         except asyncio.CancelledError:
@@ -120,6 +130,7 @@ class GroupCommit:
             for waiting in batch:
                 waiting.end(Unknown("try again later", reason=type(bug).__name__))
         else:
+            self.trouble = ""
             for waiting in batch:
                 waiting.end()
 
@@ -127,6 +138,7 @@ class GroupCommit:
         """Give up on publishes that have been under way for longer than `timeout`."""
         now = self._clock.monotonic()
         for flight in [each for each in self._flights if now - each.since > self._timeout]:
+            self.trouble = "publish hangs"
             _log.error("publish hangs", messages=len(flight.batch), seconds=round(now - flight.since, 1))
             for waiting in flight.batch:
                 waiting.end(Unknown("try again later", reason="publish timed out"))
@@ -139,3 +151,8 @@ class GroupCommit:
         while self._flights:
             tasks = [flight.task for flight in self._flights if flight.task is not None]
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _look_away(done: asyncio.Future[None]) -> None:
+    if not done.cancelled() and (failure := done.exception()) is not None:
+        _log.warning("not told", failure=str(failure))

@@ -49,8 +49,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """From the final dot to the reply; then it is 451.  Clients wait 10 minutes (RFC 5321 section 4.5.3.2.6)."""
     greet_wait: float = 0.005
     """How long a client is watched for talking before it is greeted."""
-    reverse_wait: float = 2.0
-    """How long a reverse look-up may hold up the Received field of a message that has come whole."""
+    commit_timeout: float = 30.0
+    """For the bus to make a batch of messages durable."""
     remember: float = 3_600.0
     """How long a message whose sender may not have learnt that it was accepted keeps its id, should it come again."""
     max_remembered: int = 10_000

@@ -1,0 +1,169 @@
+"""The ingest role: listeners for SMTP, submission and LMTP over one intake.
+
+Built by whoever puts the components together; a `merpati.service.Service`.  Several processes may share its ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+
+from ingest.carrier import LMTP
+from ingest.commits import GroupCommit
+from ingest.crowd import Crowd
+from ingest.doors import DOORS, Door
+from ingest.edge import AcceptAll, EdgePipeline
+from ingest.intake import Intake
+from ingest.limits import Limits
+from ingest.reception import Reception
+from ingest.security import Guarded
+from ingest.session import House
+from ingest.transaction import Exchange
+from merpati.bus.api import Bus
+from merpati.clock import Clock
+from merpati.directory.api import Directory
+from merpati.errors import Misconfigured
+from merpati.ids import Dice
+from merpati.net.addresses import Endpoint, parse_listener
+from merpati.objects.api import ObjectStore
+from merpati.service import Tasks
+from merpati.telemetry import Metrics
+
+BACKLOG = 1024
+"""Connections that the system may hold for us."""
+TICK = 1.0
+"""Seconds between two looks at who has taken too long."""
+DRAIN_TICK = 0.05
+
+
+class SmtpSession(Guarded, Exchange):
+    """SMTP, for other servers or for users."""
+
+
+class LmtpSession(Guarded, Exchange, LMTP):
+    """LMTP (RFC 2033)."""
+
+
+class IngestService:
+    """Mail in."""
+
+    name = "ingest"
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        store: ObjectStore,
+        directory: Directory,
+        clock: Clock,
+        dice: Dice,
+        metrics: Metrics,
+        hostname: str,
+        listeners: Mapping[str, str],
+        tls_context: Callable[[], ssl.SSLContext] | None = None,
+        edge: EdgePipeline | None = None,
+        reverse: Callable[[str], Awaitable[str]] | None = None,
+        limits: Limits | None = None,
+        spool_folder: str | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        """`listeners` maps names of `DOORS` to "address:port"; "" is off, port 0 lets the system choose.
+
+        `tls_context` is asked at each handshake, `reverse` for the verified name of each client.  Large messages wait
+        in `spool_folder`, the system's folder for temporary files by default.  Raises `Misconfigured`.
+        """
+        limits = limits or Limits()
+        edge = edge or AcceptAll()
+        self._bus = bus
+        self._clock = clock
+        self._reuse_port = reuse_port
+        self._listeners = {name: endpoint for name, text in listeners.items() if (endpoint := parse_listener(text))}
+        self._crowd = Crowd(limits)
+        self._commits = GroupCommit(bus, clock, limits.commit_timeout)
+        self._tasks = Tasks("ingest", clock, metrics)
+        self._house = House(
+            hostname=hostname,
+            clock=clock,
+            limits=limits,
+            crowd=self._crowd,
+            metrics=metrics,
+            tls_context=tls_context,
+            spool_folder=spool_folder,
+            reverse=reverse,
+        )
+        intake = Intake(
+            hostname=hostname,
+            clock=clock,
+            dice=dice,
+            commits=self._commits,
+            store=store,
+            directory=directory,
+            edge=edge,
+            limits=limits,
+            metrics=metrics,
+        )
+        self._receptions = {
+            name: Reception(_door(name, tls_context), directory, intake, edge) for name in self._listeners
+        }
+        self._servers: dict[str, asyncio.Server] = {}
+        self.ports: dict[str, int] = {}
+        """Where each listener is, once started."""
+
+    async def start(self) -> None:
+        """Open the listeners.  Raises `Misconfigured` if a port cannot be had."""
+        for name, endpoint in self._listeners.items():
+            try:
+                self._servers[name] = await self._open(DOORS[name], endpoint)
+            except OSError as error:
+                raise Misconfigured(f"ingest.{name} = {endpoint}: {error.strerror or error}") from None
+            self.ports[name] = self._servers[name].sockets[0].getsockname()[1]
+        self._tasks.loop("time", self._keep_time)
+
+    async def _open(self, door: Door, endpoint: Endpoint) -> asyncio.Server:
+        make = LmtpSession if door.lmtp else SmtpSession
+        pattern = make(self._receptions[door.name], door, self._house)
+        return await asyncio.get_running_loop().create_server(
+            pattern.fresh,
+            endpoint.host or None,
+            endpoint.port,
+            backlog=BACKLOG,
+            reuse_port=self._reuse_port or None,
+        )
+
+    async def _keep_time(self) -> None:
+        while True:
+            await self._clock.sleep(TICK)
+            self._crowd.expire(self._clock.monotonic())
+            self._commits.expire()
+            if self._commits.trouble:
+                await self._bus.check()
+                self._commits.trouble = ""
+
+    async def stop(self, grace: float) -> None:
+        """Let nobody in, send the idle away, let messages that have begun come to their end within `grace` seconds."""
+        servers, self._servers = self._servers, {}
+        for server in servers.values():
+            server.close()
+        self._crowd.close()
+        until = self._clock.monotonic() + grace
+        while self._crowd.busy and self._clock.monotonic() < until:
+            await self._clock.sleep(DRAIN_TICK)
+        self._crowd.abandon()
+        await self._tasks.cancel()
+        await self._commits.close()
+
+    def ready(self) -> str:
+        """Empty, or why mail cannot be taken now."""
+        if not self._servers:
+            return "not listening"
+        return self._commits.trouble
+
+
+def _door(name: str, tls_context: Callable[[], ssl.SSLContext] | None) -> Door:
+    door = DOORS.get(name)
+    if door is None:
+        raise Misconfigured(f"ingest has no listener {name!r}, only {', '.join(DOORS)}")
+    if door.implicit_tls and tls_context is None:
+        raise Misconfigured(f"ingest.{name} needs a certificate")
+    return door

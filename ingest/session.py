@@ -1,0 +1,263 @@
+"""A client's session: the greeting, the loop over its commands, and the limits on what it may ask for.
+
+Built on `carrier`; the verbs of a transaction are added by `transaction`, those of TLS and logging in by `security`.
+aiosmtpd's HELO, EHLO, LHLO, NOOP, RSET and EXPN are used as they are.  All policy is the handler's (`reception`).
+"""
+
+# ruff: noqa: N802  aiosmtpd finds a verb by the name of its method
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.carrier import Carrier, Gone
+from ingest.commands import MAIL_EXTRA, RCPT_EXTRA
+from ingest.crowd import Crowd
+from ingest.doors import Door
+from ingest.framing import BareLineFeed, TooLong
+from ingest.limits import Limits
+from ingest.visit import Farewell, Transaction, Visitor
+from merpati.clock import Clock
+from merpati.errors import MerpatiError, Unknown
+from merpati.net.addresses import plain_ip
+from merpati.telemetry import Metrics, logger
+
+FOREIGN = {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"}
+"""First words of HTTP: somebody's browser or proxy was made to talk to us."""
+JUNK = {"NOOP", "RSET", "VRFY", "HELP", "HELO", "EHLO", "LHLO"}
+STATUS = {"500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1"}
+"""Enhanced status codes (RFC 2034) for the replies that aiosmtpd words itself."""
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_log = logger("ingest")
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all sessions of a service share."""
+
+    hostname: str
+    clock: Clock
+    limits: Limits
+    crowd: Crowd
+    metrics: Metrics
+    tls_context: Callable[[], ssl.SSLContext] | None = None
+    """Asked for each handshake, so that a new certificate is used at once; None: no TLS."""
+    spool_folder: str | None = None
+    """Where large messages wait; the system's folder for temporary files by default."""
+    reverse: Callable[[str], Awaitable[str]] | None = None
+    """The verified name of an address, or ""; None: nobody looks."""
+
+
+class Session(Carrier):
+    """One connection at one door."""
+
+    session: Visitor
+    envelope: Transaction
+
+    def __init__(self, handler: Any, door: Door, house: House) -> None:
+        super().__init__(handler, hostname=house.hostname, clock=house.clock, limits=house.limits)
+        self._auth_required = door.users
+        self.door = door
+        self.house = house
+        self.crowd = house.crowd
+        self.ip = ""
+        self.reverse_name = ""
+        self._looking_up: asyncio.Task[None] | None = None
+        self.errors = 0
+        self.junk = 0
+        self.held = 0
+        """Bytes of the message in memory, as the crowd counts them."""
+        self.verb = ""
+        """The command that is being obeyed."""
+        self.receiving = False
+        """Whether a message is on its way in."""
+        self.busy = True
+        """Whether the conversation goes on."""
+
+    def _create_session(self) -> Visitor:
+        return Visitor(self.loop)
+
+    def _create_envelope(self) -> Transaction:
+        return Transaction()
+
+    def _set_post_data_state(self) -> None:
+        self.count_held(-self.held)
+        self.envelope.close()
+        super()._set_post_data_state()
+
+    def count_held(self, size: int) -> None:
+        """So many bytes more (or less) are in memory."""
+        self.held += size
+        self.crowd.held += size
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        self.ip = plain_ip(str(peer[0])) if isinstance(peer, tuple) else ""
+        self.session = self._create_session()
+        self.session.peer = peer
+        self.envelope = self._create_envelope()
+        if self.door.implicit_tls:
+            # Until the handshake begins: a ClientHello that is read before would be lost
+            transport.pause_reading()  # type: ignore[attr-defined]
+        self.house.metrics.sessions.labels(self.door.name).inc()
+        self.greeting = self.crowd.enter(self, self.ip) or f"220 {self.hostname} {self.door.protocol} Merpati"
+        if self.house.reverse is not None and self.ip:
+            self._looking_up = self.loop.create_task(self._look_up(self.house.reverse))
+        super().connection_made(transport)
+
+    async def _look_up(self, reverse: Callable[[str], Awaitable[str]]) -> None:
+        # Nothing waits for this: a name that is not there when the message is, is left out
+        try:
+            self.reverse_name = await reverse(self.ip)
+        except MerpatiError as failure:
+            _log.debug("no reverse name", client=self.ip, failure=str(failure))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being done for the client but waiting for its next command."""
+        return self.waits and not self.receiving
+
+    def departed(self) -> None:
+        self.house.metrics.sessions.labels(self.door.name).dec()
+        self.crowd.hang_up(self.ip)
+        if not self.busy:
+            self.crowd.leave(self)
+
+    def over(self) -> None:
+        self._set_post_data_state()
+        self.busy = False
+        if self._looking_up is not None:
+            self._looking_up.cancel()
+        if self.lost:
+            self.crowd.leave(self)
+
+    def abandon(self) -> None:
+        """Stop at once, whatever is under way."""
+        self._handler_coroutine.cancel()
+        if not self.lost:
+            self.transport.abort()
+
+    # The conversation
+
+    async def converse(self) -> None:
+        try:
+            await self._greet()
+            while True:
+                await self._obey(await self._next_command())
+        except Farewell as last:
+            self.reply(last.reply)
+
+    async def _greet(self) -> None:
+        refused = self.greeting.startswith("4")
+        self.house.metrics.connections.labels(self.door.name, "refused" if refused else "taken").inc()
+        if refused:
+            raise Farewell(self.greeting[10:], code=421, enhanced=self.greeting[4:9])
+        if self.door.implicit_tls and self.house.tls_context is not None:
+            await self.upgrade(self.house.tls_context())
+        elif self.door.watches:
+            # Whoever talks before it is greeted follows a script and reads nothing (RFC 5321 section 3.1)
+            await self.clock.sleep(self.limits.greet_wait)
+            self.alone()
+        self.reply(self.greeting)
+
+    async def _next_command(self) -> bytes:
+        while True:
+            try:
+                return await self.next_line(self.limits.command_timeout)
+            except TooLong as fault:
+                self.reply(fault.reply)
+                self._check_patience()
+            except BareLineFeed as fault:
+                code = 501 if fault.line[:4].upper() in (b"MAIL", b"RCPT") else 500
+                raise Farewell(fault.public, code=code, enhanced="5.5.2") from None
+
+    async def more(self) -> None:
+        if self.crowd.closing and not self.receiving:
+            raise Farewell("shutting down", code=421, enhanced="4.3.2")
+        await super().more()
+
+    async def _obey(self, line: bytes) -> None:
+        first, _, rest = line.rstrip(b" \t").partition(b" ")
+        self.verb = verb = first.decode("ascii", "replace").upper()
+        command = self.verbs.get(verb)
+        if _CONTROL.search(line):
+            self.reply("501 5.5.2 control character in command")
+        elif len(line) + 2 > self._longest(verb):
+            self.reply("500 5.5.2 line too long")
+        elif command is None:
+            if verb in FOREIGN:
+                raise Farewell("this is not HTTP")
+            self.reply("500 5.5.2 command not recognized")
+        else:
+            if verb in JUNK:
+                self.junk += 1
+            await self._perform(command, rest.strip(b" ").decode("utf-8", "surrogateescape"))
+        self._check_patience()
+
+    async def _perform(self, command: Callable[..., Any], argument: str) -> None:
+        try:
+            await self.in_time(command(self, argument))
+        except (Farewell, Gone):
+            raise
+        except MerpatiError as failure:
+            self.reply(failure.reply)
+            if isinstance(failure, Unknown):
+                _log.error("overdue", door=self.door.name, verb=self.verb)
+        except ConnectionError:
+            self.connection_lost(None)
+        except Exception as bug:
+            self.reply(await self.handle_exception(bug))
+
+    def _longest(self, verb: str) -> int:
+        if verb == "MAIL":
+            return self.limits.max_command + MAIL_EXTRA
+        if verb == "RCPT":
+            return self.limits.max_command + RCPT_EXTRA
+        return self.limits.max_auth_line if verb == "AUTH" else self.limits.max_command
+
+    def _check_patience(self) -> None:
+        if self.errors >= self.limits.max_errors:
+            raise Farewell("too many errors", code=421, enhanced="4.7.0")
+        if self.junk > self.limits.max_junk:
+            raise Farewell("too many commands without a message", code=421, enhanced="4.7.0")
+
+    def alone(self) -> None:
+        """The client must not have sent more before it knows the answer (RFC 2920 section 3.1)."""
+        if len(self.lines):
+            raise Farewell("protocol synchronization error: wait for the reply")
+
+    # Replies
+
+    def reply(self, line: str) -> None:
+        if line[0] in "45":
+            self.house.metrics.refused.labels(self.door.name, line[:3]).inc()
+            if line[0] == "5":
+                self.errors += 1
+            _log.info("refused", door=self.door.name, client=self.ip, verb=self.verb, reply=line)
+        super().reply(line)
+
+    async def push(self, status: str | bytes) -> None:
+        line = status if isinstance(status, str) else status.decode("ascii", "replace")
+        if line == "250 OK":
+            line = "250 2.0.0 OK"
+        elif line[:3] in STATUS and line[5:6] != ".":
+            line = f"{line[:4]}{STATUS[line[:3]]} {line[4:].removeprefix('Error: ')}"
+        self.reply(line)
+
+    async def smtp_HELP(self, arg: str) -> None:
+        self.reply("214 2.0.0 see RFC 5321")
+
+    async def smtp_VRFY(self, arg: str) -> None:
+        # RFC 5321 section 7.3: who is there is nobody's business
+        self.reply("252 2.1.5 send some mail, I will try" if arg else "501 5.5.4 VRFY needs an address")
+
+    async def smtp_QUIT(self, arg: str) -> None:
+        raise Farewell("bye", code=221, enhanced="2.0.0")
