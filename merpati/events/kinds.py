@@ -75,6 +75,8 @@ class Received(msgspec.Struct, frozen=True, omit_defaults=True, tag="received", 
     results: tuple[tuple[str, str], ...] = ()
     """(processor, what it found) of the processors at the edge."""
     replayed: bool = False
+    actions: tuple[tuple[str, str], ...] = ()
+    """(processor, its words as `merpati.plugins.actions` writes them) of the processors at the edge, for the stream."""
 
 
 class Local(msgspec.Struct, frozen=True, omit_defaults=True, tag="local", tag_field="kind"):
