@@ -41,7 +41,7 @@ class Gone(Exception):
 
 
 class Carrier(SMTP):
-    """One connection, from `connection_made` to the end of `converse` and the loss of the transport."""
+    """One connection: `serve` returns when it is over."""
 
     lines: LineReader
     body: DotBody | None
@@ -54,6 +54,8 @@ class Carrier(SMTP):
     """Whether the client is not listened to any more."""
     lost: bool
     """Whether the connection is gone in both directions."""
+    talking: bool
+    """Whether the conversation goes on; the connection may outlive it, and it the connection."""
     tls: str
     """Protocol version and cipher, or empty."""
 
@@ -74,11 +76,13 @@ class Carrier(SMTP):
         session.body = None
         session.deadline = INFINITY
         session.eof = session.deaf = session.lost = session._held_back = session._overdue = False
+        session.talking = True
         session.tls = ""
         session._waiting = None
         session._replies = []
         return session
 
+    _task: asyncio.Task[Any]
     _held_back: bool
     _overdue: bool
     _waiting: asyncio.Future[None] | None
@@ -92,19 +96,15 @@ class Carrier(SMTP):
         """Take bytes of the message that is being read; true if no more should come until they have been put away."""
         raise Gone
 
-    def departed(self) -> None:
-        """Called once, when the transport is lost; the conversation may go on for a while."""
-
-    def over(self) -> None:
-        """Called once, when the conversation has ended; the transport may be there for a while."""
-
-    # What the transport calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: Any = transport
-        self._handler_coroutine = self.loop.create_task(self._handle_client())
+    async def serve(self) -> None:
+        """The conversation, then the end of the connection."""
+        await self._handle_client()
+        await self._get_close_waiter(None)
 
     async def _handle_client(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
         try:
             await self.converse()
         except Gone:
@@ -113,8 +113,13 @@ class Carrier(SMTP):
             _log.exception("session failed")
             self.reply("421 4.3.0 closing connection")
         finally:
+            self.talking = False
             self._close()
-            self.over()
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
 
     def data_received(self, data: bytes) -> None:
         if self.deaf:
@@ -148,9 +153,8 @@ class Carrier(SMTP):
         if self.lost:
             return
         self.eof = self.lost = True
-        asyncio.StreamReaderProtocol.connection_lost(self, error)
+        asyncio.StreamReaderProtocol.connection_lost(self, None)
         self._wake()
-        self.departed()
 
     # Reading
 
@@ -244,19 +248,19 @@ class Carrier(SMTP):
             if not self._overdue:
                 raise
             self._overdue = False
-            self._handler_coroutine.uncancel()
+            self._task.uncancel()
             raise Unknown("try again later", reason="took too long") from None
 
     def expire(self) -> None:
         """The time is over, for the client or for us."""
         self.deadline = INFINITY
-        if self._handler_coroutine.done():
+        if not self.talking:
             self.transport.abort()
         elif self._waiting is not None or self._drain_waiters:
             self.dismiss("421 4.4.2 timeout, closing connection")
         else:
             self._overdue = True
-            self._handler_coroutine.cancel()
+            self._task.cancel()
 
     def _close(self) -> None:
         self._flush()

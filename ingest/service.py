@@ -6,8 +6,10 @@ Built by whoever puts the components together; a `merpati.service.Service`.  Sev
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from ingest.carrier import LMTP
 from ingest.commits import GroupCommit
@@ -25,16 +27,19 @@ from merpati.clock import Clock
 from merpati.directory.api import Directory
 from merpati.errors import Misconfigured
 from merpati.ids import Dice
-from merpati.net.addresses import Endpoint, parse_listener
+from merpati.net.acceptor import Acceptor, NetEvent
+from merpati.net.addresses import Endpoint, Network, parse_listener
+from merpati.net.limits import ServerLimits
 from merpati.objects.api import ObjectStore
 from merpati.service import Tasks
 from merpati.telemetry import Metrics
 
-BACKLOG = 1024
-"""Connections that the system may hold for us."""
 TICK = 1.0
 """Seconds between two looks at who has taken too long."""
 DRAIN_TICK = 0.05
+FAREWELL = 1.0
+"""Seconds that clients have to go once all has been said to them and the service stops."""
+TOO_MANY = b"421 4.7.0 too many connections\r\n"
 
 
 class SmtpSession(Guarded, Exchange):
@@ -67,11 +72,13 @@ class IngestService:
         limits: Limits | None = None,
         spool_folder: str | None = None,
         reuse_port: bool = False,
+        proxy_networks: tuple[Network, ...] = (),
     ) -> None:
         """`listeners` maps names of `DOORS` to "address:port"; "" is off, port 0 lets the system choose.
 
         `tls_context` is asked at each handshake, `reverse` for the verified name of each client.  Large messages wait
-        in `spool_folder`, the system's folder for temporary files by default.  Raises `Misconfigured`.
+        in `spool_folder`, the system's folder for temporary files by default.  From `proxy_networks` a PROXY header is
+        expected.  Raises `Misconfigured`.
         """
         limits = limits or Limits()
         edge = edge or AcceptAll()
@@ -79,7 +86,7 @@ class IngestService:
         self._clock = clock
         self._reuse_port = reuse_port
         self._listeners = {name: endpoint for name, text in listeners.items() if (endpoint := parse_listener(text))}
-        self._crowd = Crowd(limits)
+        self._crowd = Crowd()
         self._commits = GroupCommit(bus, clock, limits.commit_timeout)
         self._tasks = Tasks("ingest", clock, metrics)
         self._house = House(
@@ -106,30 +113,53 @@ class IngestService:
         self._receptions = {
             name: Reception(_door(name, tls_context), directory, intake, edge) for name in self._listeners
         }
-        self._servers: dict[str, asyncio.Server] = {}
+        self._proxy_networks = proxy_networks
+        self._acceptors: dict[str, Acceptor] = {}
         self.ports: dict[str, int] = {}
         """Where each listener is, once started."""
 
     async def start(self) -> None:
         """Open the listeners.  Raises `Misconfigured` if a port cannot be had."""
         for name, endpoint in self._listeners.items():
-            try:
-                self._servers[name] = await self._open(DOORS[name], endpoint)
-            except OSError as error:
-                raise Misconfigured(f"ingest.{name} = {endpoint}: {error.strerror or error}") from None
-            self.ports[name] = self._servers[name].sockets[0].getsockname()[1]
+            self._acceptors[name] = await self._open(DOORS[name], endpoint)
+            self.ports[name] = self._acceptors[name].port
         self._tasks.loop("time", self._keep_time)
 
-    async def _open(self, door: Door, endpoint: Endpoint) -> asyncio.Server:
+    async def _open(self, door: Door, endpoint: Endpoint) -> Acceptor:
+        loop = asyncio.get_running_loop()
         make = LmtpSession if door.lmtp else SmtpSession
         pattern = make(self._receptions[door.name], door, self._house)
-        return await asyncio.get_running_loop().create_server(
-            pattern.fresh,
-            endpoint.host or None,
-            endpoint.port,
-            backlog=BACKLOG,
-            reuse_port=self._reuse_port or None,
+
+        async def take(client: socket.socket, peer: Endpoint) -> None:
+            session = pattern.fresh()
+            try:
+                await loop.connect_accepted_socket(lambda: session, client)
+            except BaseException:
+                client.close()
+                raise
+            await session.serve_client(peer)
+
+        limits = self._house.limits
+        acceptor = Acceptor(
+            take,
+            limits=ServerLimits(
+                max_connections=limits.max_connections, max_per_client=limits.max_connections_per_client
+            ),
+            proxy_networks=self._proxy_networks,
+            refusal=b"" if door.implicit_tls else TOO_MANY,
+            observe=partial(self._observe, door.name),
         )
+        await acceptor.listen(endpoint, reuse_port=self._reuse_port)
+        return acceptor
+
+    def _observe(self, door: str, event: NetEvent) -> None:
+        metrics = self._house.metrics
+        if event.what == "closed":
+            metrics.sessions.labels(door).dec()
+            return
+        metrics.connections.labels(door, event.what).inc()
+        if event.what == "accepted":
+            metrics.sessions.labels(door).inc()
 
     async def _keep_time(self) -> None:
         while True:
@@ -142,20 +172,20 @@ class IngestService:
 
     async def stop(self, grace: float) -> None:
         """Let nobody in, send the idle away, let messages that have begun come to their end within `grace` seconds."""
-        servers, self._servers = self._servers, {}
-        for server in servers.values():
-            server.close()
+        acceptors, self._acceptors = self._acceptors, {}
+        for acceptor in acceptors.values():
+            acceptor.stop_listening()
         self._crowd.close()
         until = self._clock.monotonic() + grace
         while self._crowd.busy and self._clock.monotonic() < until:
             await self._clock.sleep(DRAIN_TICK)
-        self._crowd.abandon()
+        await asyncio.gather(*(acceptor.drain(FAREWELL) for acceptor in acceptors.values()))
         await self._tasks.cancel()
         await self._commits.close()
 
     def ready(self) -> str:
         """Empty, or why mail cannot be taken now."""
-        if not self._servers:
+        if not self._acceptors:
             return "not listening"
         return self._commits.trouble
 

@@ -24,7 +24,7 @@ from ingest.limits import Limits
 from ingest.visit import Farewell, Transaction, Visitor
 from merpati.clock import Clock
 from merpati.errors import MerpatiError, Unknown
-from merpati.net.addresses import plain_ip
+from merpati.net.addresses import Endpoint
 from merpati.telemetry import Metrics, logger
 
 FOREIGN = {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"}
@@ -68,7 +68,6 @@ class Session(Carrier):
         self.crowd = house.crowd
         self.ip = ""
         self.reverse_name = ""
-        self._looking_up: asyncio.Task[None] | None = None
         self.errors = 0
         self.junk = 0
         self.held = 0
@@ -77,8 +76,6 @@ class Session(Carrier):
         """The command that is being obeyed."""
         self.receiving = False
         """Whether a message is on its way in."""
-        self.busy = True
-        """Whether the conversation goes on."""
 
     def _create_session(self) -> Visitor:
         return Visitor(self.loop)
@@ -99,21 +96,32 @@ class Session(Carrier):
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        self.ip = plain_ip(str(peer[0])) if isinstance(peer, tuple) else ""
         self.session = self._create_session()
-        self.session.peer = peer
         self.envelope = self._create_envelope()
         if self.door.implicit_tls:
             # Until the handshake begins: a ClientHello that is read before would be lost
             transport.pause_reading()  # type: ignore[attr-defined]
-        self.house.metrics.sessions.labels(self.door.name).inc()
-        self.greeting = self.crowd.enter(self, self.ip) or f"220 {self.hostname} {self.door.protocol} Merpati"
-        if self.house.reverse is not None and self.ip:
-            self._looking_up = self.loop.create_task(self._look_up(self.house.reverse))
         super().connection_made(transport)
 
-    async def _look_up(self, reverse: Callable[[str], Awaitable[str]]) -> None:
+    async def serve_client(self, peer: Endpoint) -> None:
+        """The whole session of the client at `peer`."""
+        self.ip = peer.host
+        self.session.peer = (peer.host, peer.port)
+        looking_up = self._look_up_name()
+        self.crowd.enter(self)
+        try:
+            await self.serve()
+        finally:
+            self.crowd.leave(self)
+            if looking_up is not None:
+                looking_up.cancel()
+
+    def _look_up_name(self) -> asyncio.Task[None] | None:
+        if self.house.reverse is None:
+            return None
+        return self.loop.create_task(self._remember_name(self.house.reverse))
+
+    async def _remember_name(self, reverse: Callable[[str], Awaitable[str]]) -> None:
         # Nothing waits for this: a name that is not there when the message is, is left out
         try:
             self.reverse_name = await reverse(self.ip)
@@ -125,26 +133,6 @@ class Session(Carrier):
         """Whether nothing is being done for the client but waiting for its next command."""
         return self.waits and not self.receiving
 
-    def departed(self) -> None:
-        self.house.metrics.sessions.labels(self.door.name).dec()
-        self.crowd.hang_up(self.ip)
-        if not self.busy:
-            self.crowd.leave(self)
-
-    def over(self) -> None:
-        self._set_post_data_state()
-        self.busy = False
-        if self._looking_up is not None:
-            self._looking_up.cancel()
-        if self.lost:
-            self.crowd.leave(self)
-
-    def abandon(self) -> None:
-        """Stop at once, whatever is under way."""
-        self._handler_coroutine.cancel()
-        if not self.lost:
-            self.transport.abort()
-
     # The conversation
 
     async def converse(self) -> None:
@@ -154,19 +142,17 @@ class Session(Carrier):
                 await self._obey(await self._next_command())
         except Farewell as last:
             self.reply(last.reply)
+        finally:
+            self._set_post_data_state()
 
     async def _greet(self) -> None:
-        refused = self.greeting.startswith("4")
-        self.house.metrics.connections.labels(self.door.name, "refused" if refused else "taken").inc()
-        if refused:
-            raise Farewell(self.greeting[10:], code=421, enhanced=self.greeting[4:9])
         if self.door.implicit_tls and self.house.tls_context is not None:
             await self.upgrade(self.house.tls_context())
         elif self.door.watches:
             # Whoever talks before it is greeted follows a script and reads nothing (RFC 5321 section 3.1)
             await self.clock.sleep(self.limits.greet_wait)
             self.alone()
-        self.reply(self.greeting)
+        self.reply(f"220 {self.hostname} {self.door.protocol} Merpati")
 
     async def _next_command(self) -> bytes:
         while True:
