@@ -7,7 +7,9 @@ import ast
 import functools
 import pathlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+import pytest
 
 from tests.servers.installed import ROOT
 
@@ -57,8 +59,13 @@ def imports(module: ast.Module, path: str) -> Iterator[tuple[str, int]]:
             # `from . import x` and `from merpati import cli` name a module after the word import.
             yield from ((f"{named}.{alias.name}", node.lineno) for alias in node.names)
         elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
-            if node.args and isinstance(node.args[0], ast.Constant):
-                yield str(node.args[0].value), node.lineno
+            yield from ((str(name.value), node.lineno) for name in node.args[:1] if isinstance(name, ast.Constant))
+
+
+def nothing(complaints: Iterable[str]) -> None:
+    """Fail with all complaints, a line each."""
+    if words := "\n".join(complaints):
+        pytest.fail(words, pytrace=False)
 
 
 def _called(call: ast.Call) -> str:
