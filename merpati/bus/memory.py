@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from merpati.bus.api import Consumed, Lagged, Record
 from merpati.bus.progress import Progress
-from merpati.bus.records import no_such_topic, partition_of, within_limit
+from merpati.bus.records import no_such_topic, partition_of, admit
 from merpati.bus.sharing import shares
 from merpati.bus.taking import Bell, take_within
 from merpati.clock import Clock
@@ -113,7 +113,7 @@ class MemoryBus:
     async def publish(self, records: Sequence[Record]) -> None:
         self._reach()
         for record in records:
-            within_limit(record, self._spec(record.topic).max_record)
+            admit(record, self._spec(record.topic).max_record)
         now = self.clock.time()
         for record in records:
             lane = (record.topic, partition_of(record.key, self.specs[record.topic].partitions))

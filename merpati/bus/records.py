@@ -25,8 +25,14 @@ def partition_of(key: bytes, partitions: int) -> int:
     return zlib.crc32(key) % partitions
 
 
-def within_limit(record: Record, max_record: int) -> None:
-    """Raises `Permanent` if `record` is larger than its topic allows."""
+def admit(record: Record, max_record: int) -> None:
+    """Raises `Permanent` if `record` is larger than its topic allows, `TypeError` if it is not made of bytes.
+
+    A value of a wrong type is its writer's bug; on the log it would be everyone's.
+    """
+    contents = [record.key, record.value, *(content for _, content in record.headers)]
+    if not all(isinstance(content, bytes) for content in contents):
+        raise TypeError(f"a record is made of bytes: {record.topic}")
     size = size_of(record.key, record.value, record.headers)
     if size > max_record:
         raise Permanent(

@@ -26,6 +26,7 @@ from merpati.bus.sqlite.transaction import Transaction
 from merpati.bus.sqlite.wake import Wake
 from merpati.bus.sqlite.writer import Writer
 from merpati.bus.taking import Bell
+from merpati.bus.threads import let_threads_in
 from merpati.clock import Clock
 from merpati.errors import Misconfigured, Temporary
 from merpati.ids import Dice
@@ -59,6 +60,7 @@ class SqliteBus:
         self._log = logger("bus")
 
     async def start(self) -> None:
+        let_threads_in()
         self._readers.start()
         await self._writer.start()
         with door(self._path):

@@ -98,4 +98,6 @@ def _spare_pages(connection: sqlite3.Connection) -> int:
 
 
 def _vacuum_some(transaction: Transaction) -> None:
-    transaction.connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
+    # one by one: Python's sqlite3 ends a statement without columns after its first step, so more pages are one page
+    for _ in range(STEP_PAGES):
+        transaction.connection.execute("PRAGMA incremental_vacuum(1)")

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from merpati.bus.api import Record
-from merpati.bus.records import no_such_topic, partition_of, within_limit
+from merpati.bus.records import no_such_topic, partition_of, admit
 from merpati.bus.sqlite.schema import TopicRow, pack_headers, row_id, topic_id, topics
 
 Row = tuple[int, float, float, bytes, bytes, bytes]
@@ -88,20 +88,20 @@ class Transaction:
 
     def publish(self, records: Sequence[Record]) -> None:
         """Gather records; all of them, or none if one of them is refused with `Permanent`."""
-        rows = [self._place(record) for record in records]
-        for topic, record in zip(rows, records, strict=True):
-            self._append(topic, record)
+        admitted = [(self._admit(record), pack_headers(record.headers), record) for record in records]
+        for topic, headers, record in admitted:
+            self._append(topic, headers, record)
 
-    def _place(self, record: Record) -> TopicRow:
+    def _admit(self, record: Record) -> TopicRow:
         topic = self.topic(record.topic)
-        within_limit(record, topic.max_record)
+        admit(record, topic.max_record)
         return topic
 
-    def _append(self, topic: TopicRow, record: Record) -> None:
+    def _append(self, topic: TopicRow, headers: bytes, record: Record) -> None:
         lane = topic.lane(partition_of(record.key, topic.partitions))
         offset, stamp = self._moved.get(lane) or self._ends.lanes[lane]
         stamp = max(stamp, self.now)
-        row = (row_id(lane, offset), self.now, stamp, record.key, pack_headers(record.headers), record.value)
+        row = (row_id(lane, offset), self.now, stamp, record.key, headers, record.value)
         self._rows.append(row)
         self._moved[lane] = (offset + 1, stamp)
         self.touched.add(topic.id)
