@@ -43,11 +43,12 @@ class AliasEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LocalTarget(msgspec.Struct, frozen=True):
-    """An account that an address leads to; `detail` is what stood behind the plus, or empty."""
+    """An account that an address leads to; `detail` is what stood behind the plus, or empty; `quota` in bytes."""
 
     account: AccountId
     address: str
     detail: str = ""
+    quota: int = 0
 
 
 class Resolution(msgspec.Struct, frozen=True):
