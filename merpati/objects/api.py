@@ -70,7 +70,10 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[ObjectInfo]:
-        """Objects whose key starts with `prefix` and is greater than `after`, ascending by the key's UTF-8 bytes."""
+        """Objects whose key starts with `prefix` and is greater than `after`, ascending by the key's bytes.
+
+        `after` is a key, or could be one: if it is the name of a folder, some stores pass over what lies in it.
+        """
         ...
 
     async def check(self) -> str:
