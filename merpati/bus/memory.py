@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from merpati.bus.api import Consumed, Lagged, Record
 from merpati.bus.progress import Progress
-from merpati.bus.records import no_such_topic, partition_of, admit
+from merpati.bus.records import admit, no_such_topic, partition_of
 from merpati.bus.sharing import shares
 from merpati.bus.taking import Bell, take_within
 from merpati.clock import Clock

@@ -14,8 +14,8 @@ SWITCH_SECONDS = 0.0005
 def let_threads_in() -> None:
     """Shorten the interpreter's switch interval, for the whole process.
 
-    A busy event loop gives the interpreter lock away for an instant in each round, too short for a thread to wake up and
-    take it, yet enough to make that thread's patience begin anew.  With rounds shorter than the interval (5 ms unless
-    changed) a thread can then wait without end: a publish was seen to take 17 s, with this 0.05 s.
+    A busy event loop gives the interpreter lock away for an instant in each round: too short for a thread to wake and
+    take it, yet enough to make that thread wait its whole patience again.  With rounds shorter than the interval (5 ms
+    unless changed) a thread can then wait without end: a publish was seen to take 17 s, with this 0.05 s.
     """
     sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from merpati.bus.api import Record
-from merpati.bus.records import no_such_topic, partition_of, admit
+from merpati.bus.records import admit, no_such_topic, partition_of
 from merpati.bus.sqlite.schema import TopicRow, pack_headers, row_id, topic_id, topics
 
 Row = tuple[int, float, float, bytes, bytes, bytes]
