@@ -1,0 +1,1 @@
+"""Who is there: SASL mechanisms, passwords, OAuth tokens, and the throttling of those who guess."""

@@ -1,0 +1,23 @@
+"""Every test here that waits runs on both event loops: asyncio's own, and uvloop, which the services use."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from merpati.clock import SystemClock
+from merpati.net.self_signed import CertificateFiles, ensure_self_signed
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
+    folder: Path = tmp_path_factory.mktemp("tls")
+    return ensure_self_signed(folder, "mx.example.org", SystemClock())
