@@ -130,8 +130,11 @@ class _Scanner:
 
     def _best_owner(self, owners: list[int], at: int, line_end: int) -> int:
         line = self.raw[at : min(line_end, at + MAX_BOUNDARY + 8)].rstrip()
-        exact = [index for index in owners if line in (self.open[index].needle, self.open[index].needle + b"--")]
-        return exact[-1] if exact else max(reversed(owners), key=lambda index: len(self.open[index].needle))
+        for index in reversed(owners):
+            needle = self.open[index].needle
+            if line == needle or line == needle + b"--":
+                return index
+        return max(reversed(owners), key=lambda index: len(self.open[index].needle))
 
     def _before(self, at: int) -> int:
         """Where the content before the delimiter at `at` ends: its line end belongs to the delimiter."""

@@ -64,4 +64,4 @@ def decode_quoted_printable(text: bytes, limit: int = MAX_DECODED) -> bytes:
     """The octets of quoted-printable text, at most `limit`.  What is no valid escape stands for itself."""
     # RFC 2045 section 6.7 rule 3: white space at the end of an encoded line was added on the way.
     text = _LINE_END_SPACE.sub(b"", text)
-    return binascii.a2b_qp(text)[:limit]
+    return binascii.a2b_qp(text)[: max(limit, 0)]
