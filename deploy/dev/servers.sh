@@ -28,10 +28,10 @@ java_is_there() {
 }
 
 maven() {
-    mvn --batch-mode --quiet -Dstyle.color=never --file deploy/dev/kafka/pom.xml "-Dmaven.repo.local=$part/repository" \
+    mvn --batch-mode --quiet --file deploy/dev/kafka/pom.xml "-Dmaven.repo.local=$part/repository" \
         "-Dkafka.version=$KAFKA_VERSION" "-Dkafka.scala=$KAFKA_SCALA" "-Dkafka.slf4j=$KAFKA_SLF4J" \
         org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-        -DincludeScope=runtime "-DoutputDirectory=$part/jars" "$@" >&2
+        -DincludeScope=runtime "-DoutputDirectory=$part/jars" >"$CACHE/kafka.log" 2>&1
 }
 
 install_kafka() {
@@ -41,7 +41,10 @@ install_kafka() {
     have mvn || apt_install maven || return 1
     say "fetching Apache Kafka $KAFKA_VERSION ..."
     fresh kafka
-    retry 3 maven || return 1
+    retry 3 maven || {
+        tail -n 20 "$CACHE/kafka.log" >&2
+        return 1
+    }
     mv "$part/jars" "$home"
     rm -rf "$part"
 }
