@@ -43,8 +43,8 @@ GROUP_END = Mailbox(None, None, None, None)
 # An encoded word is one token even if it holds specials: mailers write `=?utf-8?Q?Foo,_Bar?=` against RFC 2047.
 _TOKEN = re.compile(
     rb"(?P<word>=\?[^?\s]++\?[bBqQ]\?[^?\s]*+\?=|[^\x00-\x20()<>\[\]:;@\\,\"\x7f]++)"
-    rb'|(?P<quoted>"[^"\\]*+(?:\\.[^"\\]*+)*+"?+)'
-    rb"|(?P<literal>\[[^\[\]\\]*+(?:\\.[^\[\]\\]*+)*+\]?+)"
+    rb'|(?P<quoted>"[^"\\]*+(?:\\.[^"\\]*+)*"?)'
+    rb"|(?P<literal>\[[^\[\]\\]*+(?:\\.[^\[\]\\]*+)*\]?)"
     rb"|(?P<special>[<>:;@,])"
     rb"|(?P<comment>\()",
     re.DOTALL,
@@ -54,7 +54,7 @@ _FOLD = re.compile(rb"[\r\n\x00]+")
 # What nearly every address looks like; the rest of this file is for the others.
 _ATOMS = rb"[^\x00-\x20()<>\[\]:;@\\,\"\x7f]++"
 _PLAIN = re.compile(
-    rb'[ \t]*+(?:(?:"([^"\\\r\n\x00]*+)"|(' + _ATOMS + rb"(?: " + _ATOMS + rb")*+))?+[ \t]*+"
+    rb'[ \t]*+(?:(?:"([^"\\\r\n\x00]*+)"|(' + _ATOMS + rb"(?: " + _ATOMS + rb")*))?[ \t]*+"
     rb"<(" + _ATOMS + rb")@(" + _ATOMS + rb")>|(" + _ATOMS + rb")@(" + _ATOMS + rb"))[ \t]*+(?:,|\Z)"
 )
 _TOKENS_OF_PLAIN, _TOKENS_OF_BARE = 7, 4

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-_TO_PARENTHESIS = re.compile(rb"[^()\\]*+(?:\\.[^()\\]*+)*+", re.DOTALL)
-_QUOTED_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+', re.DOTALL)
+_TO_PARENTHESIS = re.compile(rb"[^()\\]*+(?:\\.[^()\\]*+)*", re.DOTALL)
+_QUOTED_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"?', re.DOTALL)
 _QUOTE_OR_COMMENT = re.compile(rb'["(]')
 
 

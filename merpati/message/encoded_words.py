@@ -13,7 +13,7 @@ from merpati.message.transfer import decode_base64
 
 # RFC 2047 section 2; RFC 2231 section 5 adds a language behind an asterisk.  The 75 characters of a word are not
 # counted and a space in a "Q" word is let pass: common mailers break both.
-_WORD = re.compile(rb"=\?([^?*\s]{1,64}+)(?:\*[^?\s]*+)?+\?([bBqQ])\?([^?\r\n]*+)\?=")
+_WORD = re.compile(rb"=\?([^?*\s]{1,64}+)(?:\*[^?\s]*+)?\?([bBqQ])\?([^?\r\n]*+)\?=")
 
 
 def decode_words(value: bytes) -> str:

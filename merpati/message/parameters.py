@@ -22,9 +22,9 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 
 _TOKEN = rb"[^\x00-\x20()<>@,;:\\\"/\[\]?=\x7f-\xff]++"  # RFC 2045 section 5.1
 _MEDIA_TYPE = re.compile(rb"\s*+(" + _TOKEN + rb")\s*+/\s*+(" + _TOKEN + rb")")
-_DISPOSITION = re.compile(rb"\s*+(" + _TOKEN + rb")?+")
+_DISPOSITION = re.compile(rb"\s*+(" + _TOKEN + rb")?")
 # More than RFC 2045 grants: an unquoted value may hold specials, a quoted one may lack its end.
-_PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?+|([^;]*+))', re.DOTALL)
+_PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*)"?|([^;]*+))', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _CONTINUED = re.compile(rb"([^*]+)(?:\*([0-9]{1,4}))?(\*)?")
 _ATTRIBUTE_CHARS = "!#$&+-.^_`{|}~"  # RFC 2231 section 7, beside letters and digits

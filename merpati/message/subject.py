@@ -11,7 +11,7 @@ MAX_SUBJECT = 1_000
 """Characters of a subject that are kept and compared."""
 
 _BLOB = r"\[[^\[\]]*+\]\s*+"
-_LEADER = re.compile(rf"(?:{_BLOB})*+(?:re|fwd?)\s*+(?:{_BLOB})?+:", re.IGNORECASE)
+_LEADER = re.compile(rf"(?:{_BLOB})*(?:re|fwd?)\s*+(?:{_BLOB})?:", re.IGNORECASE)
 _BLOB_AHEAD = re.compile(_BLOB)
 _SPACE = re.compile(r"\s+")
 

@@ -12,7 +12,7 @@ from merpati.errors import Permanent
 MAX_XTEXT = 500
 """Octets (RFC 3461 section 4.2: an ORCPT is at most 500 characters)."""
 
-_XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
+_XTEXT = re.compile(rb"(?:[!-*,-<>-~]++|\+[0-9A-F]{2})*")
 _HEX = re.compile(rb"\+([0-9A-F]{2})")
 _EMBEDDED = re.compile(r"\\x\{(10[0-9A-F]{4}|[1-9A-F][0-9A-F]{1,4})\}")
 

@@ -62,6 +62,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "100,000 header fields": lambda: message("A: b\n" * 100_000 + "C: d"),
     "100,000 header lines that are none": lambda: message("\n".join(["a"] * 100_000)),
     "1,000,000 bytes of names": lambda: message("a" * MEGABYTE),
+    "a name of 200,000 octets": lambda: message("a" * 200_000 + ": b"),
+    "a name and 200,000 spaces": lambda: message("a" + " " * 200_000 + ": b"),
     "32,000 addresses": lambda: message("To: " + "a@b.example,\n " * 32_000),
     "32,000 named addresses": lambda: message("From: " + '"x \\" y" <a@b.example>,\n ' * 32_000),
     "100 fields of addresses": lambda: message("\n".join(["To: " + "a (c) @ b, " * 9_000] * 100)),
