@@ -235,7 +235,7 @@ class BusContract:
             while len(got) < 60:
                 taken = await member.take(100, engine.patience)
                 assert taken
-                assert sum(len(one.value) for one in taken) <= 400_000
+                assert sum(len(one.value) for one in taken) <= 600_000
                 got += numbers(taken)
                 await member.done(taken)
         assert sorted(got) == list(range(60))
