@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import ipaddress
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -39,19 +41,21 @@ class CertificateFiles(msgspec.Struct, frozen=True):
 def ensure_self_signed(data: Path, hostname: str, clock: Clock) -> CertificateFiles:
     """The pair in `data`/tls, made if it is not there, runs out soon or is for another name.
 
-    Certificate and key are one file, linked into place whole: processes that start at once end up with the same pair.
+    Certificate and key are one file, moved into place whole, by one process at a time: those that start at once end up
+    with the same pair.
     Raises `Misconfigured` if the folder cannot be written.
     """
     pair = data / "tls" / "self-signed.pem"
     public = data / "tls" / "self-signed.crt"
     try:
         pair.parent.mkdir(parents=True, exist_ok=True)
-        if not _still_good(pair, hostname, clock.time()):
-            _put(pair, _make(hostname, clock.time()), replace=pair.exists())
-        certificate = x509.load_pem_x509_certificate(pair.read_bytes())
-        pem = certificate.public_bytes(serialization.Encoding.PEM)
-        if not public.exists() or public.read_bytes() != pem:
-            _put(public, pem, replace=True, mode=0o644)
+        with _alone_in(pair.parent):
+            if not _still_good(pair, hostname, clock.time()):
+                _put(pair, _make(hostname, clock.time()))
+            certificate = x509.load_pem_x509_certificate(pair.read_bytes())
+            pem = certificate.public_bytes(serialization.Encoding.PEM)
+            if not public.exists() or public.read_bytes() != pem:
+                _put(public, pem, mode=0o644)
     except OSError as error:
         raise Misconfigured(f"cannot keep a certificate in {pair.parent}: {error.strerror or error}") from None
     return CertificateFiles(pair, pair, public)
@@ -110,8 +114,8 @@ def _make(hostname: str, now: float) -> bytes:
     return private + certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _put(path: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> None:
-    """Write whole or not at all; without `replace` the first one to come wins and the others take its file."""
+def _put(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # 0600 from the first moment
     try:
         with os.fdopen(handle, "wb") as file:
@@ -119,10 +123,17 @@ def _put(path: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> Non
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        if replace:
-            os.replace(temporary, path)
-        else:
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
+        os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
