@@ -26,6 +26,8 @@ find_cache() {
         say "HOME (${HOME:-not set}) cannot be written to: downloads are kept in $CACHE instead."
         # A name in a shared folder can be somebody else's trap: it must be ours alone.
         (umask 077 && mkdir -p "$CACHE") 2>/dev/null
+        PIP_CACHE_DIR=$CACHE/pip
+        export PIP_CACHE_DIR
         [ -O "$CACHE" ] || die "$CACHE belongs to somebody else. Set XDG_CACHE_HOME to a directory of your own."
     fi
     usable "$CACHE" || die "cannot write to $CACHE. Set XDG_CACHE_HOME to a directory that you may write to."

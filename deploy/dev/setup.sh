@@ -24,7 +24,7 @@ is_usable() {
 }
 
 recent_enough() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < tuple(map(int, sys.argv[1].split("."))))' "$PYTHON_AT_LEAST" 2>/dev/null
+    [ "$("$1" -c 'import sys; print(sys.version_info >= tuple(map(int, sys.argv[1].split("."))))' "$PYTHON_AT_LEAST" 2>/dev/null)" = True ]
 }
 
 # Sets PYTHON: the caller's choice, or the first interpreter on PATH that is recent enough.
