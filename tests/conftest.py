@@ -41,10 +41,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("heavy"))
 
 
-def _absent(missing: Missing) -> NoReturn:
+def _absent(reason: str) -> NoReturn:
     if IN_CI:
-        pytest.fail(f"in CI nothing is skipped: {missing}", pytrace=False)
-    pytest.skip(str(missing))
+        pytest.fail(f"in CI nothing is skipped: {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -52,7 +52,8 @@ def pytest_runtest_setup() -> Generator[None, object, object]:
     try:
         return (yield)
     except Missing as missing:
-        _absent(missing)
+        reason = str(missing)
+    _absent(reason)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,7 +61,8 @@ def pytest_runtest_call() -> Generator[None, object, object]:
     try:
         return (yield)
     except Missing as missing:
-        _absent(missing)
+        reason = str(missing)
+    _absent(reason)
 
 
 @pytest.hookimpl(wrapper=True)

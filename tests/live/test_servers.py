@@ -17,7 +17,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from tests.servers import Missing, kafka, minio, postfix, seaweedfs, shared
 from tests.servers.installed import ROOT
-from tests.servers.object_stores import client
+from tests.servers.object_stores import client, minio_program
 
 pytestmark = pytest.mark.live
 
@@ -163,11 +163,12 @@ def ends_soon(pid: int, seconds: float = 20.0) -> bool:
     return not is_running(pid)
 
 
-def run_python(code: str, folder: pathlib.Path, **environment: str) -> subprocess.Popen[str]:
+def run_python_with_minio(code: str, folder: pathlib.Path) -> subprocess.Popen[str]:
+    """Runs the code in a process of its own, which prints process ids. Raises Missing."""
+    minio_program()
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), str(folder)],
         cwd=ROOT,
-        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -186,7 +187,7 @@ def test_a_server_does_not_outlive_a_killed_test(tmp_path: pathlib.Path) -> None
             print(store.pid, flush=True)
             time.sleep(60)
     """
-    with run_python(code, tmp_path) as test:
+    with run_python_with_minio(code, tmp_path) as test:
         pid = first_number(test)
         assert is_running(pid)
         test.kill()
@@ -204,7 +205,7 @@ def test_a_shared_server_does_not_outlive_a_killed_run(tmp_path: pathlib.Path) -
         print(json.loads((run / "minio.json").read_text())["pid"], run, sep="\\n", flush=True)
         time.sleep(60)
     """
-    with run_python(code, tmp_path) as test:
+    with run_python_with_minio(code, tmp_path) as test:
         keeper = first_number(test)
         assert test.stdout is not None
         folder = pathlib.Path(test.stdout.readline().strip())

@@ -79,10 +79,14 @@ def _answers(url: str) -> bool:
         return False
 
 
+def minio_program() -> pathlib.Path:
+    return cached("MinIO", f"minio-{versions()['MINIO_VERSION']}/minio")
+
+
 @contextlib.contextmanager
 def minio(tmp: pathlib.Path) -> Iterator[ObjectStoreServer]:
     """MinIO with its data and log in `tmp`. Raises Missing."""
-    program = cached("MinIO", f"minio-{versions()['MINIO_VERSION']}/minio")
+    program = minio_program()
     endpoint, console = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     command: list[str | pathlib.Path] = [program, "server", "--address", endpoint, "--console-address", console]
     command += ["--certs-dir", tmp / "minio-certificates", tmp / "minio"]
