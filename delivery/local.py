@@ -11,16 +11,17 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from merpati.bounces import Failure, bounce
-from merpati.mailbox.api import Appended, Delivery, Mailboxes
+import msgspec
 
+from merpati.bounces import Failure, Report, report
 from merpati.bus.api import Bus, Consumed, Record, Subscription
 from merpati.clock import Clock
 from merpati.dead import dead_letter
 from merpati.errors import MerpatiError, Permanent, Temporary
 from merpati.events import TOPICS, Happened, Local, Unreadable, What, decode, encode
 from merpati.ids import AccountId, derived_event_id
-from merpati.objects.api import NotFound, ObjectStore
+from merpati.mailbox.api import Append, Appended, BadName, BodyMissing, Large, Mailboxes, NoSuchFolder, TooMany
+from merpati.objects.api import NotFound
 from merpati.service import Tasks
 from merpati.telemetry import Metrics, logger
 
@@ -47,11 +48,8 @@ class LocalDelivery:
 
     name = "delivery/local"
 
-    def __init__(
-        self, bus: Bus, store: ObjectStore, mailboxes: Mailboxes, clock: Clock, metrics: Metrics, hostname: str
-    ) -> None:
+    def __init__(self, bus: Bus, mailboxes: Mailboxes, clock: Clock, metrics: Metrics, hostname: str) -> None:
         self._bus = bus
-        self._store = store
         self._mailboxes = mailboxes
         self._clock = clock
         self._metrics = metrics
@@ -120,7 +118,7 @@ class LocalDelivery:
         while queue.waiting:
             batch = _front(queue.waiting)
             try:
-                await self._deliver(account, batch)
+                await (self._deliver(account, batch) if len(batch) > 1 else self._deliver_one(account, batch[0]))
                 await self._finished(subscription, [record for record, _ in batch])
             except Temporary as failure:
                 self._trouble = failure.public
@@ -140,33 +138,39 @@ class LocalDelivery:
     async def _deliver(self, account: AccountId, batch: list[tuple[Consumed, Local]]) -> None:
         """Append the batch in one commit, then tell of it; both durable on return."""
         began = self._clock.monotonic()
-        letters: list[Record] = []
-        deliveries: list[Delivery] = []
-        kept: list[Local] = []
-        for record, event in batch:
-            try:
-                deliveries.append(_delivery(event, await self._bytes(record, event)))
-                kept.append(event)
-            except NotFound:
-                letters += dead_letter(record, f"no object {event.body.key}", self.name, self._clock, self._hostname)
-        results = await (await self._mailboxes.open(account)).append(deliveries) if deliveries else []
+        mailbox = self._mailboxes.account(account)
+        quota = batch[-1][1].quota
+        try:
+            results = await mailbox.append([_append(*one) for one in batch], create=True, quota=quota)
+        except Permanent:
+            if len(batch) == 1:
+                raise
+            for one in batch:  # one of them cannot be taken: each for itself
+                await self._deliver_one(account, one)
+            return
         took = self._clock.monotonic() - began
-        for event, delivery, result in zip(kept, deliveries, results, strict=True):
-            if isinstance(result, Appended):
-                letters.append(encode(self._stored(event, result, took)))
-            else:
-                letters += self._returned(event, delivery, result)
-        await self._publish(letters)
+        pairs = zip(batch, results, strict=True)
+        await self._publish([encode(self._stored(event, result, took)) for (_, event), result in pairs])
 
-    async def _bytes(self, record: Consumed, event: Local) -> bytes:
-        raw = await self._store.get(event.body.key) if event.body.key else record.value
-        if event.without:
-            view, at, kept = memoryview(raw), 0, []
-            for start, end in event.without:
-                kept.append(view[at:start])
-                at = end
-            raw = b"".join([*kept, view[at:]])
-        return raw
+    async def _deliver_one(self, account: AccountId, one: tuple[Consumed, Local]) -> None:
+        record, event = one
+        try:
+            try:
+                await self._deliver(account, [one])
+            except (BadName, TooMany, NoSuchFolder) as failure:  # a rule named a folder that cannot be: INBOX can
+                self._log.warning("filed into INBOX", message=event.message, reason=failure.public)
+                await self._deliver(account, [(record, msgspec.structs.replace(event, folder="INBOX"))])
+        except (NotFound, BodyMissing) as failure:
+            await self._publish(dead_letter(record, str(failure), self.name, self._clock, self._hostname))
+        except Permanent as failure:
+            self._log.info("refused by mailbox", message=event.message, reason=failure.public)
+            reason = Failure(event.recipient, failure.enhanced_code, failure.public)
+            await self._publish(
+                report(
+                    Report.FAILED, event.id, event.message, event.envelope, [reason], record.value, service=self.name,
+                    hostname=self._hostname, now=self._clock.time(), arrived=event.received_at or event.at,
+                )
+            )  # fmt: skip
 
     def _stored(self, event: Local, result: Appended, took: float) -> Happened:
         now = self._clock.time()
@@ -180,17 +184,9 @@ class LocalDelivery:
             host=self._hostname,
             recipients=(event.recipient.address,),
             sender=event.envelope.sender,
-            detail={"folder": result.folder, "uid": str(result.uid)},
+            detail={"folder": event.folder, "uid": str(result.uid)},
             took=took,
         )
-
-    def _returned(self, event: Local, delivery: Delivery, reason: Permanent) -> list[Record]:
-        self._log.info("refused by mailbox", message=event.message, reason=reason.public)
-        failure = Failure(event.recipient, reason.enhanced_code, reason.public)
-        return bounce(
-            event.id, event.message, event.envelope, [failure], delivery.raw, service=self.name,
-            hostname=self._hostname, now=self._clock.time(),
-        )  # fmt: skip
 
     async def _park(self, subscription: Subscription, batch: list[tuple[Consumed, Local]]) -> None:
         reason = "its mailbox could not take it; see the log of delivery/local"
@@ -243,13 +239,24 @@ def _front(waiting: deque[tuple[Consumed, Local]]) -> list[tuple[Consumed, Local
     return batch
 
 
-def _delivery(event: Local, raw: bytes) -> Delivery:
+def _append(record: Consumed, event: Local) -> Append:
     """What the mailbox stores: our prefix, then the received bytes; RFC 5321 section 4.4: Return-Path comes first."""
-    head = f"Return-Path: <{event.envelope.sender}>\r\n" + event.prefix
-    return Delivery(
-        cause=f"{event.message}/{event.recipient.address}",
-        raw=head.encode() + raw,
+    prefix = f"Return-Path: <{event.envelope.sender}>\r\n{event.prefix}".encode()
+    body = event.body
+    return Append(
         folder=event.folder,
+        content=Large(body.key, body.digest, body.size, prefix, event.without)
+        if body.key
+        else b"".join([prefix, *_kept(record.value, event.without)]),
         flags=event.flags,
-        internal_date=event.received_at or event.at,
+        date=event.received_at or event.at,
+        cause=f"{event.message} {event.recipient.address}",
     )
+
+
+def _kept(raw: bytes, without: tuple[tuple[int, int], ...]) -> list[memoryview]:
+    """The pieces of `raw` outside the ranges `without`."""
+    view = memoryview(raw)
+    starts = [0, *(end for _, end in without)]
+    ends = [*(start for start, _ in without), len(raw)]
+    return [view[start:end] for start, end in zip(starts, ends, strict=True)]

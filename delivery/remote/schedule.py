@@ -38,6 +38,7 @@ class Answer:
     """Its reply, or our reason, one line."""
     status: str = ""
     """Enhanced status code (RFC 3463), from the reply or of our own."""
+    tls: str = ""
     dsn_passed_on: bool = False
     """Whether the peer took over the duty of RFC 3461 section 5.2.1."""
 
@@ -62,6 +63,11 @@ class Step:
     late: tuple[Answer, ...] = ()
     """To be told of as delayed, once."""
     relayed: tuple[Answer, ...] = ()
+
+    @property
+    def tells(self) -> bool:
+        """Whether a report to the sender may follow."""
+        return bool(self.failed or self.late or any("SUCCESS" in one.recipient.notify for one in self.relayed))
 
 
 def next_step(event: Outbound, answers: tuple[Answer, ...], now: float, policy: Policy) -> Step:

@@ -95,6 +95,8 @@ class Local(msgspec.Struct, frozen=True, omit_defaults=True, tag="local", tag_fi
     folder: str = "INBOX"
     """Made if it does not exist."""
     flags: tuple[str, ...] = ()
+    quota: int = 0
+    """Bytes the account may hold, as the directory said when it was routed; 0 is none."""
     received_at: float = 0.0
     """When the edge accepted it: the INTERNALDATE."""
 

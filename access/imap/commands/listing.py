@@ -1,0 +1,129 @@
+"""LIST, LSUB and STATUS: which folders there are and what is in them, answered without reading a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from access.imap.session import Session
+from access.imap.table import LOGGED_IN, Reply, command
+from access.imap.wire import codes, responses
+from access.imap.wire.commands import List, Lsub, Status
+from access.imap.wire.wildcard import matcher
+from merpati.mailbox.api import DELIMITER, AccountView, FolderInfo
+
+STATUS_ITEMS = {
+    "MESSAGES": lambda info: info.exists,
+    "RECENT": lambda info: 0,
+    "UIDNEXT": lambda info: info.uidnext,
+    "UIDVALIDITY": lambda info: info.uidvalidity,
+    "UNSEEN": lambda info: info.unseen,
+    "DELETED": lambda info: info.deleted,
+    "DELETED-STORAGE": lambda info: info.deleted_size,
+    "SIZE": lambda info: info.size,
+    "HIGHESTMODSEQ": lambda info: info.highestmodseq,
+    "MAILBOXID": lambda info: info.mailbox_id,
+}
+MAY_SELECT = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
+MAY_RETURN = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "STATUS"})
+
+
+@command(List, LOGGED_IN)
+async def list_folders(session: Session, verb: List) -> Reply:
+    """RFC 9051 section 6.3.9, RFC 5258."""
+    if verb.patterns == ("",) and not verb.extended:
+        session.write(responses.list_line("", ("\\Noselect",), utf8=session.utf8))  # asks for the separator
+        return Reply("Listed")
+    if wrong := (set(verb.selection) - MAY_SELECT) | (set(verb.returns) - MAY_RETURN):
+        return Reply(f"No such option: {min(wrong)[:30]}", status=b"BAD")
+    if "RECURSIVEMATCH" in verb.selection and not {"SUBSCRIBED", "SPECIAL-USE"} & set(verb.selection):
+        return Reply("RECURSIVEMATCH needs another option", status=b"BAD")  # RFC 5258 section 3
+    view = await session.mailbox.refresh()
+    wanted = [matcher(verb.reference + pattern) for pattern in verb.patterns]
+    for name in _names(view, verb.selection):
+        if any(match(name) for match in wanted):
+            await _tell(session, view, name, verb)
+    return Reply("Listed")
+
+
+async def _tell(session: Session, view: AccountView, name: str, verb: List) -> None:
+    children = _subscribed_below(view, name) if "RECURSIVEMATCH" in verb.selection else False
+    info = view.folders.get(name)
+    if "RECURSIVEMATCH" in verb.selection and name not in view.subscriptions and not children:
+        return
+    attributes = _attributes(view, name, info, subscribed={"SUBSCRIBED"} & {*verb.selection, *verb.returns} != set())
+    line = responses.list_line(name, attributes, utf8=session.utf8, child_info=("SUBSCRIBED",) if children else ())
+    await session.write_much(line)
+    if verb.status and info is not None:
+        await session.write_much(_status_line(session, info, verb.status))
+
+
+def _names(view: AccountView, selection: Iterable[str]) -> list[str]:
+    if "SPECIAL-USE" in selection:
+        return [name for name, info in view.folders.items() if info.special_use]
+    if "SUBSCRIBED" not in selection:
+        return list(view.folders)
+    if "RECURSIVEMATCH" in selection:
+        return list(dict.fromkeys([*view.folders, *sorted(view.subscriptions)]))
+    return sorted(view.subscriptions, key=lambda name: (name != "INBOX", name))
+
+
+def _attributes(view: AccountView, name: str, info: FolderInfo | None, *, subscribed: bool) -> list[str]:
+    below = any(other.startswith(name + DELIMITER) for other in view.folders)
+    attributes = ["\\HasChildren" if below else "\\HasNoChildren"]
+    if info is None:
+        attributes.insert(0, "\\NonExistent")
+    elif info.special_use:
+        attributes.append(info.special_use)
+    if subscribed and name in view.subscriptions:
+        attributes.append("\\Subscribed")
+    return attributes
+
+
+def _subscribed_below(view: AccountView, name: str) -> bool:
+    return any(other.startswith(name + DELIMITER) for other in view.subscriptions)
+
+
+@command(Lsub, LOGGED_IN)
+async def list_subscribed(session: Session, verb: Lsub) -> Reply:
+    """RFC 3501 section 6.3.9: with `%`, a parent of subscribed folders is told as \\Noselect."""
+    view = await session.mailbox.refresh()
+    match = matcher(verb.reference + verb.pattern)
+    told: set[str] = set()
+    for name in sorted(view.subscriptions, key=lambda name: (name != "INBOX", name)):
+        if match(name):
+            told.add(name)
+            await session.write_much(responses.list_line(name, (), utf8=session.utf8, word=b"LSUB"))
+    for parent in sorted({parent for name in view.subscriptions for parent in _parents(name)} - told):
+        if "%" in verb.pattern and match(parent):
+            await session.write_much(responses.list_line(parent, ("\\Noselect",), utf8=session.utf8, word=b"LSUB"))
+    return Reply("Listed")
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(DELIMITER)
+    return [DELIMITER.join(parts[:n]) for n in range(1, len(parts))]
+
+
+@command(Status, LOGGED_IN)
+async def status(session: Session, verb: Status) -> Reply:
+    """RFC 9051 section 6.3.11."""
+    if unknown := [item for item in verb.items if item not in STATUS_ITEMS and item != "APPENDLIMIT"]:
+        return Reply(f"No such item: {unknown[0][:30]}", status=b"BAD")
+    view = await session.mailbox.refresh()
+    info = view.folders.get(verb.mailbox)
+    if info is None:
+        return Reply("No such mailbox", codes.NONEXISTENT, b"NO")
+    if "HIGHESTMODSEQ" in verb.items:
+        session.enabled |= {"CONDSTORE"}  # RFC 7162 section 3.1
+    session.write(_status_line(session, info, verb.items))
+    return Reply("Status told")
+
+
+def _status_line(session: Session, info: FolderInfo, items: Iterable[str]) -> bytes:
+    limit = session.context.limits.max_message
+    pairs = [(item, limit if item == "APPENDLIMIT" else STATUS_ITEMS[item](info)) for item in items if _known(item)]
+    return responses.status(info.name, pairs, utf8=session.utf8)
+
+
+def _known(item: str) -> bool:
+    return item in STATUS_ITEMS or item == "APPENDLIMIT"

@@ -1,0 +1,45 @@
+"""What every IMAP session of a process shares: the components it works with, and its named limits."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from access.login import Door
+from merpati.clock import Clock
+from merpati.mailbox.api import Mailboxes
+from merpati.telemetry import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ImapLimits:
+    """Seconds and bytes."""
+
+    before_login: float = 60.0
+    """Seconds of silence before login."""
+    idle: float = 1800.0
+    """Seconds of silence after login: RFC 9051 section 5.4 asks for at least 30 minutes."""
+    max_message: int = 50 * 1024 * 1024
+    """Bytes of an APPEND, told as APPENDLIMIT (RFC 7889)."""
+    max_bad: int = 20
+    """Commands in a row that cannot be read, before the connection ends."""
+    fetch_batch: int = 4 << 20
+    """Bytes of message bodies that a FETCH holds at once."""
+    stream_from: int = 1 << 20
+    """A body larger than this is sent in pieces."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImapContext:
+    """Handed to each session."""
+
+    mailboxes: Mailboxes
+    door: Door
+    """Logins, the same for IMAP and POP3."""
+    tls: Callable[[], ssl.SSLContext] | None
+    """For STARTTLS; None if there is no certificate."""
+    hostname: str
+    clock: Clock
+    metrics: Metrics
+    limits: ImapLimits = ImapLimits()

@@ -1,0 +1,178 @@
+"""The selected mailbox as its client was told of it: the one file that knows that EXPUNGE renumbers.
+
+A session holds one while a mailbox is selected.  `view` is the newest state the session has looked at; `uids` is what
+the client counts by.  The two differ by messages that are gone and that the client could not be told of yet: commands
+still find those, as their bytes outlive them (RFC 2180 section 4.1.3).
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from access.imap.wire import codes, responses
+from access.imap.wire.sequence import SequenceSet, set_of
+from merpati.mailbox.api import SYSTEM_FLAGS, Account, FolderId, FolderView
+from merpati.mailbox.types import ModSeq, SeqNum, Uid
+
+Found = tuple[int, FolderView, int]
+"""A message: its sequence number, the view that has it, its row there."""
+
+
+class Selected:
+    """What SELECT or EXAMINE opened."""
+
+    def __init__(self, account: Account, view: FolderView, *, read_only: bool) -> None:
+        self.account = account
+        self.view = view
+        self.read_only = read_only
+        self.saved: tuple[int, ...] = ()
+        """UIDs of the last SEARCH with SAVE (RFC 9051 section 6.4.4.1)."""
+        self.uids: array[int] = view.uids
+        self._ghosts: dict[int, tuple[FolderView, int]] = {}
+        self._told_keywords = len(view.keywords)
+
+    @property
+    def folder(self) -> FolderId:
+        return self.view.info.id
+
+    def opening(self, *, condstore: bool = True) -> bytes:
+        """The untagged responses to SELECT (RFC 9051 section 6.3.2, RFC 3501 section 6.3.1)."""
+        info = self.view.info
+        flags = (*SYSTEM_FLAGS, *self.view.keywords)
+        permanent = codes.permanent_flags(() if self.read_only else flags, keywords=not self.read_only)
+        lines = [
+            responses.flags(flags),
+            responses.exists(len(self.uids)),
+            # \Recent cannot be told apart by devices in step and is gone from IMAP4rev2; rev1 asks for the line
+            responses.recent(0),
+            responses.ok("flags that stay", permanent),
+            responses.ok("UIDs valid", codes.uid_validity(info.uidvalidity)),
+            responses.ok("next UID", codes.uid_next(info.uidnext)),
+            responses.ok("a mailbox id", codes.mailbox_id(info.mailbox_id)),
+        ]
+        if (first := self._first_unseen()) is not None:
+            lines.append(responses.ok("first unseen", codes.unseen(first)))
+        if condstore:
+            lines.append(responses.ok("highest", codes.highest_modseq(info.highestmodseq)))
+        return b"".join(lines)
+
+    def _first_unseen(self) -> int | None:
+        if not self.view.info.unseen:
+            return None
+        return next((row + 1 for row, bits in enumerate(self.view.flags) if not bits & 1), None)
+
+    # Numbers
+
+    def find(self, messages: SequenceSet, *, uid: bool) -> list[Found]:
+        """The messages a client names, ascending; with `uid` by UID, unknown ones passed over."""
+        if messages.saved:
+            wanted = self.saved
+            rows: Iterable[int] = (row for row in map(self._row_of, wanted) if row >= 0)
+        elif uid:
+            rows = (row for begin, end in messages.slices(self.uids) for row in range(begin, end))
+        else:
+            rows = (n - 1 for low, high in messages.resolve(len(self.uids)) for n in range(low, high + 1))
+        if not self._ghosts:
+            view = self.view
+            if self.uids is view.uids:
+                return [(row + 1, view, row) for row in rows]
+        return [self._locate(row) for row in rows]
+
+    def _row_of(self, uid: int) -> int:
+        row = bisect_left(self.uids, uid)
+        return row if row < len(self.uids) and self.uids[row] == uid else -1
+
+    def _locate(self, row: int) -> Found:
+        uid = self.uids[row]
+        ghost = self._ghosts.get(uid)
+        return (row + 1, *ghost) if ghost else (row + 1, self.view, self.view.row(uid))
+
+    def seq(self, uid: int) -> SeqNum:
+        """The sequence number that the client knows a UID by; 0 if it does not."""
+        return SeqNum(self._row_of(uid) + 1)
+
+    def seqs(self, uids: Iterable[int]) -> list[int]:
+        """Sequence numbers of UIDs, unknown ones passed over."""
+        return [row + 1 for row in map(self._row_of, uids) if row >= 0]
+
+    # Telling
+
+    async def news(self, *, expunges: bool, vanished: bool = False, silent: frozenset[int] = frozenset()) -> bytes:
+        """What has changed since the client was last told, as responses, in the order they must come.
+
+        `expunges`: EXPUNGE may be sent now; else those messages stay numbered until it may.  `vanished`: as VANISHED
+        (QRESYNC).  `silent`: UIDs whose flags the client just set itself with .SILENT.
+        """
+        before, now = self.view, await self.account.folder(self.folder)
+        lines: list[bytes] = []
+        if now.number != before.number:
+            self._remember_gone(before, now)
+            self.view = now
+        if expunges and self._ghosts:
+            lines.append(self._expunged(vanished=vanished))
+        if now.number != before.number:
+            lines.append(self._arrived(now))
+            lines.append(self._flagged(before, now, silent))
+        return b"".join(lines)
+
+    def _remember_gone(self, before: FolderView, now: FolderView) -> None:
+        for low, high in now.vanished_since(before.number):
+            for row in before.rows(low, high):
+                uid = before.uids[row]
+                if uid not in self._ghosts and self._row_of(uid) >= 0:
+                    self._ghosts[uid] = (before, row)
+
+    def _expunged(self, *, vanished: bool) -> bytes:
+        gone = sorted(self._ghosts)
+        rows = [self._row_of(uid) for uid in gone]
+        self._ghosts.clear()
+        kept = array(self.uids.typecode, self.uids)
+        for row in reversed(rows):
+            del kept[row]
+        self.uids = kept
+        if vanished:
+            return responses.vanished(set_of(gone))
+        # from the highest down, so that each number is still what the client counts by
+        return b"".join([responses.expunge(SeqNum(row + 1)) for row in reversed(rows)])
+
+    def _arrived(self, now: FolderView) -> bytes:
+        last = self.uids[-1] if len(self.uids) else 0
+        first_new = now.rows(last + 1, 1 << 32)
+        if not len(first_new):
+            if not self._ghosts:
+                self.uids = now.uids  # the same numbers: share the view's column
+            return b""
+        if not self._ghosts and len(self.uids) + len(first_new) == now.exists:
+            self.uids = now.uids  # in step again: share the view's column
+        else:
+            self.uids = array(self.uids.typecode, self.uids) + now.uids[first_new.start : first_new.stop]
+        return responses.exists(len(self.uids))
+
+    def _flagged(self, before: FolderView, now: FolderView, silent: frozenset[int]) -> bytes:
+        lines = []
+        if len(now.keywords) > self._told_keywords:
+            self._told_keywords = len(now.keywords)
+            lines.append(responses.flags((*SYSTEM_FLAGS, *now.keywords)))
+        known = before.info.uidnext
+        for row in now.changed_since(before.number):
+            uid = now.uids[row]
+            if uid < known and uid not in silent and (seq := self.seq(uid)):
+                lines.append(flags_line(seq, uid, now, row))
+        return b"".join(lines)
+
+
+def flags_line(seq: int, uid: int, view: FolderView, row: int) -> bytes:
+    """FETCH of UID and FLAGS: with its UID a client need not trust its numbering."""
+    return b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (seq, uid, view.flags_text(view.flags[row]))
+
+
+def uids_of(found: Sequence[Found]) -> list[Uid]:
+    """The UIDs of messages."""
+    return [Uid(view.uids[row]) for _, view, row in found]
+
+
+def highest(found: Sequence[Found]) -> ModSeq | None:
+    """The greatest MODSEQ among messages."""
+    return ModSeq(max(view.modseqs[row] for _, view, row in found)) if found else None

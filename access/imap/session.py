@@ -1,0 +1,219 @@
+"""One IMAP connection from greeting to BYE: reads commands, finds their slice, answers, tells what has changed.
+
+Called by the service for each connection.  It knows states, tags and the order of responses; what a command does stands
+in `commands/`, what the client was told of a mailbox in `selected`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from access.imap import commands as _  # noqa: F401  (fills the table)
+from access.imap.capabilities import capabilities
+from access.imap.failures import no_for
+from access.imap.selected import Selected
+from access.imap.table import LOGGED_IN, TABLE, Reply, Slice, State
+from access.imap.wire import codes, responses
+from access.imap.wire.commands import Idle, Logout, Unknown, Verb
+from access.imap.wire.events import Bad, Command, Event, Fatal, NeedLiteral
+from access.imap.wire.limits import AFTER_LOGIN, BEFORE_LOGIN, Limits
+from access.imap.wire.reader import Reader
+from merpati.errors import MerpatiError
+from merpati.mailbox.api import Account, NoSuchFolder
+from merpati.net.streams import Connection, Disconnected, Draining, TimedOut
+from merpati.telemetry import logger
+
+if TYPE_CHECKING:
+    from merpati.auth.authenticator import Principal
+
+    from access.imap.context import ImapContext
+
+FLUSH = 256 * 1024
+"""Bytes of responses gathered before the client is waited for."""
+
+
+class Session:
+    """A client's state.  Commands read and replace the public attributes."""
+
+    def __init__(self, context: ImapContext, connection: Connection) -> None:
+        self.context = context
+        self.connection = connection
+        self.reader = Reader(BEFORE_LOGIN)
+        self.principal: Principal | None = None
+        self.account: Account | None = None
+        self.selected: Selected | None = None
+        self.enabled: frozenset[str] = frozenset()
+        self.silenced: frozenset[int] = frozenset()
+        """UIDs whose flags a STORE.SILENT just set: not to be told back."""
+        self.tag = b""
+        """The tag of the command at work: ESEARCH names it."""
+        self.over = False
+        self._bad = 0
+        self._written = 0
+        self.log = logger("access/imap").bind(client=connection.peer.host)
+
+    @property
+    def state(self) -> State:
+        if self.account is None:
+            return State.GREETED
+        return State.AUTHENTICATED if self.selected is None else State.SELECTED
+
+    @property
+    def mailbox(self) -> Account:
+        """The logged-in user's account."""
+        assert self.account is not None, "the table lets no command here before login"
+        return self.account
+
+    @property
+    def utf8(self) -> bool:
+        """Whether mailbox names go as UTF-8 (RFC 6855)."""
+        return "UTF8=ACCEPT" in self.enabled
+
+    def capabilities(self) -> tuple[str, ...]:
+        """What CAPABILITY says now: it differs before and after TLS and login."""
+        connection = self.connection
+        may_start_tls = self.context.tls is not None and connection.tls is None
+        return capabilities(
+            self.state,
+            starttls=may_start_tls,
+            login=self.context.door.may_login(connection),
+            mechanisms=self.context.door.mechanisms,
+            max_message=self.context.limits.max_message,
+        )
+
+    # Input
+
+    async def run(self) -> None:
+        """Serve the client until one of the two ends it.  Raises nothing but what ends the connection anyway."""
+        self.write(responses.ok(f"{self.context.hostname} Merpati ready", codes.capability(self.capabilities())))
+        while not self.over:
+            event = self.reader.next()
+            if event is None:
+                if not await self._receive():
+                    return
+            else:
+                await self._handle(event)
+        await self.flush()
+
+    async def _receive(self) -> bool:
+        """More input; False if there will be none."""
+        await self.flush()
+        limits = self.context.limits
+        patience = limits.idle if self.state in LOGGED_IN else limits.before_login
+        try:
+            data = await self.connection.read(timeout=patience, between=not self.reader.in_command)
+        except TimedOut:
+            self.bye("Autologout; idle for too long")
+            return True
+        except Draining:
+            self.bye("This server is being restarted; come again")  # RFC 9051 section 7.1.5
+            return True
+        self.reader.feed(data)
+        return bool(data)
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case Command(tag, verb):
+                self._bad = 0
+                await self._perform(tag, verb)
+            case NeedLiteral():
+                self.write(event.continuation)
+            case Bad():
+                self._bad += 1
+                self.write(event.line)
+                if self._bad >= self.context.limits.max_bad:
+                    self.bye("Too many commands that make no sense")
+            case Fatal():
+                self.write(event.line)
+                self.over = True
+
+    async def _perform(self, tag: bytes, verb: Verb) -> None:
+        self.tag = tag
+        place = TABLE.get(type(verb))
+        began = self.context.clock.monotonic()
+        if place is None:
+            name = verb.name if isinstance(verb, Unknown) else verb.word
+            reply = Reply(f"{name[:32]} is not known here", status=b"BAD")
+        elif not place.states & self.state:
+            reply = Reply(f"{verb.word} cannot be used in this state", status=b"BAD")
+        else:
+            reply = await self._run(place, verb)
+        if not isinstance(verb, Logout) and not self.over:
+            await self.tell(expunges=place is None or place.tells_expunges(verb))
+        self.write(responses.tagged(tag, reply.status, reply.text, reply.code))
+        self._count(verb, reply, began)
+
+    async def _run(self, place: Slice, verb: Verb) -> Reply:
+        try:
+            return await place.run(self, verb)
+        except Disconnected:
+            raise
+        except MerpatiError as failure:
+            self.log.info("command failed", command=verb.word, failure=str(failure))
+            return no_for(failure, verb)
+        except Exception:
+            self.log.exception("bug in a command", command=verb.word)
+            return Reply("Internal error; it is in the log", codes.SERVERBUG, b"NO")
+
+    def _count(self, verb: Verb, reply: Reply, began: float) -> None:
+        word = verb.word or "unknown"
+        metrics = self.context.metrics
+        metrics.commands.labels("imap", word, reply.status.decode()).inc()
+        if not isinstance(verb, Idle):
+            metrics.command_seconds.labels("imap", word).observe(self.context.clock.monotonic() - began)
+
+    # Output
+
+    def write(self, data: bytes) -> None:
+        """Send soon."""
+        self.connection.write(data)
+        self._written += len(data)
+
+    async def flush(self) -> None:
+        """Wait until the client has taken what was written, or most of it."""
+        self._written = 0
+        await self.connection.drain()
+
+    async def write_much(self, data: bytes) -> None:
+        """Send a part of a long answer, waiting for the client as it goes."""
+        self.write(data)
+        if self._written > FLUSH:
+            await self.flush()
+
+    async def tell(self, *, expunges: bool) -> None:
+        """Tell what has changed in the selected mailbox; if it is gone, end: RFC 2180 section 3.3 leaves that to us."""
+        silent, self.silenced = self.silenced, frozenset()
+        if self.selected is None:
+            return
+        try:
+            vanished = "QRESYNC" in self.enabled
+            self.write(await self.selected.news(expunges=expunges, vanished=vanished, silent=silent))
+        except NoSuchFolder:
+            self.bye("The selected mailbox was deleted")
+        except MerpatiError as failure:
+            self.log.info("no news", failure=str(failure))  # the client hears of it with a later command
+
+    def bye(self, text: str) -> None:
+        """End the session after what was written."""
+        self.write(responses.bye(text))
+        self.over = True
+
+    # State
+
+    def log_in(self, principal: Principal) -> None:
+        """Enter the authenticated state."""
+        self.principal = principal
+        self.account = self.context.mailboxes.account(principal.account)
+        self.reader.limits = _after_login(self.context.limits.max_message)
+        self.log = self.log.bind(account=principal.account)
+
+    def forget_client(self) -> None:
+        """Before TLS nothing the client said counts (RFC 9051 section 6.2.1)."""
+        self.reader = Reader(BEFORE_LOGIN)
+        self.enabled = frozenset()
+
+
+def _after_login(max_message: int) -> Limits:
+    return msgspec.structs.replace(AFTER_LOGIN, max_message=max_message, max_nonsync=max_message)
