@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Lane = tuple[str, int]
 """A topic and one of its partitions."""
+HANDOVER_SECONDS = 5.0
+"""How long a partition that is another's stays where it is for what was taken from it to be finished."""
 
 
 @dataclass(slots=True)
@@ -65,18 +67,29 @@ class _Group:
         self.positions: dict[Lane, int] = {}
         self.owners: dict[Lane, MemorySubscription] = {}
         self.members: list[MemorySubscription] = []
+        self.leaving: dict[Lane, float] = {}
+        """Partitions that are another's, with work on them under way, and when they go all the same."""
 
-    def share_out(self, specs: dict[str, TopicSpec]) -> None:
-        """Give each partition to the member that is to hold it now."""
+    def share_out(self, specs: dict[str, TopicSpec], now: float) -> bool:
+        """Give each partition to the member that is to hold it now; whether any changed hands."""
         owners: dict[Lane, MemorySubscription] = {}
         for turn, topic in enumerate(sorted({topic for member in self.members for topic in member.topics})):
             members = [member for member in self.members if topic in member.topics]
             held = {n: owner for (name, n), owner in self.owners.items() if name == topic and owner in members}
             shared = shares(members, specs[topic].partitions, held, turn)
             owners |= {(topic, n): member for n, member in shared.items()}
-        self.owners = owners
+        leaving = {}
+        for lane, owner in self.owners.items():
+            if owner in self.members and owners.get(lane) is not owner and owner.busy(lane):
+                leave_by = self.leaving.get(lane, now + HANDOVER_SECONDS)
+                if now < leave_by:
+                    leaving[lane] = leave_by
+                    owners[lane] = owner
+        changed = owners != self.owners
+        self.owners, self.leaving = owners, leaving
         for member in self.members:
             member.hold({lane for lane, owner in owners.items() if owner is member}, self.positions)
+        return changed
 
 
 class MemoryBus:
@@ -188,12 +201,18 @@ class MemoryBus:
         """Note how far a group has come."""
         self._groups[group].positions[lane] = position
 
+    def settle(self, group: str) -> frozenset[Lane]:
+        """Hand over what can be; the partitions that are still to go."""
+        if self._groups[group].leaving:
+            self._share_out(group)
+        return frozenset(self._groups[group].leaving)
+
     def _start(self, log: _Log, since: float | None) -> int:
         return log.end if since is None else log.since(since)
 
     def _share_out(self, group: str) -> None:
-        self._groups[group].share_out(self.specs)
-        self.bell.ring()
+        if self._groups[group].share_out(self.specs, self.clock.monotonic()):
+            self.bell.ring()
 
     def _spec(self, topic: str) -> TopicSpec:
         if topic not in self.specs:
@@ -243,6 +262,10 @@ class MemorySubscription:
     def assigned(self) -> frozenset[tuple[str, int]]:
         return frozenset(self._progress)
 
+    def busy(self, lane: Lane) -> bool:
+        """Whether something taken from it is not finished."""
+        return lane in self._progress and self._progress[lane].unfinished > 0
+
     def hold(self, lanes: set[Lane], positions: dict[Lane, int]) -> None:
         """From now on hold `lanes`; new ones begin at the group's position."""
         self._progress = {lane: self._progress.get(lane) or Progress(positions.get(lane, 0)) for lane in sorted(lanes)}
@@ -251,11 +274,13 @@ class MemorySubscription:
         async def fetch() -> list[Consumed]:
             return self._fetch(limit)
 
-        return await take_within(fetch, self._bus.bell, self._bus.clock, within)
+        # the time to give up or to get a partition comes without a ring
+        return await take_within(fetch, self._bus.bell, self._bus.clock, within, HANDOVER_SECONDS / 5)
 
     def _fetch(self, limit: int) -> list[Consumed]:
-        logs = {lane: self._bus.log(lane) for lane in self._progress}
-        offsets = {lane: progress.next_offset for lane, progress in self._progress.items()}
+        leaving = self._bus.settle(self.group)
+        offsets = {lane: made.next_offset for lane, made in self._progress.items() if lane not in leaving}
+        logs = {lane: self._bus.log(lane) for lane in offsets}
         found: list[Consumed] = []
         room = self._buffer_bytes
         for record in _pick(logs, offsets, limit, self._bus.dice):
@@ -275,6 +300,7 @@ class MemorySubscription:
             if progress.advance():
                 self._bus.commit(self.group, lane, progress.position)
                 progress.committed = progress.position
+        self._bus.settle(self.group)
 
 
 def _pick(logs: dict[Lane, _Log], offsets: dict[Lane, int], limit: int, dice: Dice) -> Iterator[Consumed]:

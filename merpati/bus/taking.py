@@ -6,6 +6,7 @@ Called by the subscriptions and tails of every engine.  Knows nothing of logs; t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from merpati.bus.api import Consumed
@@ -49,9 +50,16 @@ class Bell:
 
 
 async def take_within(
-    fetch: Callable[[], Awaitable[list[Consumed]]], bell: Bell, clock: Clock, within: float
+    fetch: Callable[[], Awaitable[list[Consumed]]],
+    bell: Bell,
+    clock: Clock,
+    within: float,
+    most_wait: float = math.inf,
 ) -> list[Consumed]:
-    """What `fetch` finds, asked again at each ring until it finds something or `within` seconds are over."""
+    """What `fetch` finds, asked again at each ring until it finds something or `within` seconds are over.
+
+    It is asked again without a ring, too, after `most_wait` seconds.
+    """
     until = clock.monotonic() + within
     while True:
         heard = bell.rings
@@ -59,4 +67,4 @@ async def take_within(
         left = until - clock.monotonic()
         if records or left <= 0:
             return records
-        await bell.wait(heard, clock, left)
+        await bell.wait(heard, clock, min(left, most_wait))

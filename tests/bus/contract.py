@@ -144,6 +144,43 @@ class BusContract:
             assert sorted(numbers(first) + numbers(second)) == list(range(200))
             assert {(r.topic, r.partition) for r in first} <= one.assigned
 
+    async def test_a_partition_changes_hands_when_its_records_are_finished(self, engine: Engine) -> None:
+        bus, other = await engine.open(), await engine.open()
+        topic, group = await engine.topic(bus), engine.unique("group")
+        await publish(bus, topic, 0, 40, keys=40)
+        async with bus.subscribe(group, [topic]) as one:
+            taken = await drain(one, 40, engine.patience)
+            assert len(taken) == 40
+
+            async def finish() -> None:
+                await asyncio.sleep(2.0)
+                await one.done(taken)
+
+            async with other.subscribe(group, [topic]) as two:
+                finishing = asyncio.create_task(finish())
+                assert await drain(two, 1, 3.0) == []
+                await finishing
+                await share_until([one, two], [2, 2], engine.death)
+
+    async def test_a_partition_changes_hands_even_if_its_records_are_never_finished(self, engine: Engine) -> None:
+        bus, other = await engine.open(), await engine.open()
+        topic, group = await engine.topic(bus), engine.unique("group")
+        await publish(bus, topic, 0, 40, keys=40)
+        async with bus.subscribe(group, [topic]) as one:
+            taken = await drain(one, 40, engine.patience)
+            async with other.subscribe(group, [topic]) as two:
+                again: list[Consumed] = []
+                until = time.monotonic() + engine.death
+                while len(two.assigned) != 2 or not again:
+                    assert time.monotonic() < until
+                    again += await two.take(40, 0.2)
+                    assert await one.take(40, 0.0) == []
+                again += await drain(two, 40, 2.0)
+                assert {(r.topic, r.partition) for r in again} == two.assigned
+                await one.done(taken)
+                lag = await bus.lag(group, [topic])
+                assert {lane for lane, count in lag.items() if count} == two.assigned
+
     async def test_members_that_come_and_go_lose_nothing(self, engine: Engine) -> None:
         bus = await engine.open()
         topic, group = await engine.topic(bus), engine.unique("group")

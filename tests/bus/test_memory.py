@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -80,3 +81,16 @@ async def test_a_closed_bus_is_unavailable_and_keeps_its_records() -> None:
         await bus.check()
     await bus.start()
     assert [int(one.value) async for one in bus.scan("t")] == [1]
+
+
+async def test_waiting_in_virtual_time_neither_spins_nor_sleeps_through_a_handover() -> None:
+    bus, clock = await a_bus()
+    await bus.publish([record("t", n) for n in range(40)])
+    async with bus.subscribe("g", ["t"]) as one:
+        assert len(await one.take(100, 0.0)) == 40
+        async with bus.subscribe("g", ["t"]) as two:
+            waiting = asyncio.create_task(two.take(100, 60.0))
+            await clock.advance(4.0)
+            assert not waiting.done()
+            await clock.advance(3.0)
+            assert {r.partition for r in await waiting} == {n for _, n in two.assigned}

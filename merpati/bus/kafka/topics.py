@@ -19,6 +19,8 @@ OVERHEAD_BYTES = 16 * 1024
 """What a batch adds to its records: its head, and lengths and times of up to a thousand headers."""
 MOST_REPLICAS = 3
 FOREVER = str(2**63 - 1)
+OPERATORS = frozenset({"flush.messages"})
+"""Settings that a new topic gets and an operator may change: his disk may be one that loses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ def plan(
             continue
         wanted = settings_of(spec, known[spec.name].replicas)
         actual = settings.get(spec.name, {})
-        different = {name: value for name, value in wanted.items() if actual.get(name) != value}
+        different = {
+            name: value for name, value in wanted.items() if actual.get(name) != value and name not in OPERATORS
+        }
         if different:
             alter[spec.name] = different
     return Plan(create, alter)
