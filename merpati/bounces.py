@@ -1,7 +1,7 @@
 """Telling the sender what became of a message: the one place that decides whether a report is due, and publishes it.
 
-Used by the processors (no such user) and by delivery (refused, expired, late, over quota).  A report is a message of ours
-with the null sender that takes the same way as any other; about a report no report is made (RFC 5321 section 6.1).
+Used by the processors (no such user) and by delivery (refused, expired, late, over quota).  A report is a message of
+ours with the null sender that takes the same way as any other; about a report none is made (RFC 5321 section 6.1).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from merpati.bus.api import Record
 from merpati.events import Body, Client, Envelope, Happened, Received, Recipient, What, encode
 from merpati.ids import EventId, MessageId, derived_event_id, derived_message_id, digest_of
-from merpati.message.dsn import DeliveryReport, RecipientReport, compose_report
+from merpati.message.dsn import Action, DeliveryReport, RecipientReport, compose_report
 
 
 class Report(StrEnum):
@@ -26,6 +26,7 @@ class Report(StrEnum):
 
 
 WANTED = {Report.FAILED: "FAILURE", Report.DELAYED: "DELAY", Report.RELAYED: "SUCCESS", Report.DELIVERED: "SUCCESS"}
+DEFAULT_STATUS = {Report.FAILED: "5.0.0", Report.DELAYED: "4.0.0", Report.RELAYED: "2.0.0", Report.DELIVERED: "2.0.0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,18 @@ class Failure:
 
 def report(
     kind: Report, cause: EventId, message: MessageId, envelope: Envelope, failures: Sequence[Failure], original: bytes,
-    *, service: str, hostname: str, now: float, arrived: float,
+    *, service: str, hostname: str, now: float, arrived: float, complete: bool = True,
 ) -> list[Record]:  # fmt: skip
     """The records to publish: the report as a message of its own, if one is due, and for failures what happened.
 
-    `original` is the message as it came, or its beginning; it is quoted as RET asks.  The same `cause` gives the same
-    message id and event ids.
+    `original` is the message as it came, or (not `complete`) its beginning; it is quoted as RET asks.  The same
+    `cause` gives the same message id and event ids.
     """
     told = [one for one in failures if _is_told(kind, envelope, one)]
     records: list[Record] = []
     report_id = derived_message_id(message, kind, cause) if told else MessageId("")
     if told:
-        raw = compose_report(_content(kind, report_id, envelope, told, original, hostname, now, arrived))
+        raw = compose_report(_content(kind, report_id, envelope, told, original, hostname, now, arrived, complete))
         records += _submitted(report_id, cause, kind, envelope.sender, raw, service, hostname, now)
     if kind is Report.FAILED:
         records += [
@@ -117,3 +118,33 @@ def _submitted(
         detail={"door": "internal", "report": kind, "size": str(len(raw))},
     )
     return [encode(received, raw), encode(accepted)]
+
+
+def _content(
+    kind: Report, report_id: str, envelope: Envelope, told: Sequence[Failure], original: bytes, hostname: str,
+    now: float, arrived: float, complete: bool,
+) -> DeliveryReport:  # fmt: skip
+    outcomes = tuple(
+        RecipientReport(
+            recipient=one.recipient.address,
+            action=Action(kind.value),
+            status=one.status or DEFAULT_STATUS[kind],
+            original_recipient=one.recipient.orcpt,
+            remote=one.host,
+            diagnostic=one.reply,
+            last_attempt=now,
+        )
+        for one in told
+    )
+    return DeliveryReport(
+        id=report_id,
+        reporter=hostname,
+        to=envelope.sender,
+        seconds=now,
+        outcomes=outcomes,
+        original=original,
+        complete=complete,
+        full=envelope.ret == "FULL" and kind is Report.FAILED,
+        envelope_id=envelope.envid,
+        arrived=arrived,
+    )

@@ -56,7 +56,7 @@ class Outcomes:
         failures = [Failure(a.recipient, a.status, a.reply, a.host) for a in answers]
         return report(
             kind, event.id, event.message, event.envelope, failures, original, service=self._service,
-            hostname=self._hostname, now=now, arrived=event.accepted_at,
+            hostname=self._hostname, now=now, arrived=event.accepted_at, complete=not event.body.key,
         )  # fmt: skip
 
     def _relayed(self, event: Outbound, answer: Answer, now: float) -> Happened:
