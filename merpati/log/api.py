@@ -115,7 +115,11 @@ class Chunks(Protocol):
         ...
 
     async def put(self, data: bytes) -> Digest:
-        """Keep a chunk; costs nothing if the snapshot before had it."""
+        """Keep a chunk, and its name; costs nothing if the snapshot before had it."""
+        ...
+
+    def keep(self, digest: Digest) -> None:
+        """Say that a chunk of the snapshot before is needed again, without having its bytes."""
         ...
 
 

@@ -1,0 +1,180 @@
+"""Snapshots: the state at a commit, so that nobody has to fold the whole log.  Written by compaction, read at opening.
+
+A snapshot object holds the fold's head and says which chunks it needs; chunks are named by their digest, so a new
+snapshot writes only those that changed (rules S1 to S4).  Never decides when to write one.
+
+A chunk's name is its digest and a throw of the dice: the same bytes written again later are another object, so that the
+vacuum, which may be about to remove the old one, cannot remove the new one with it (rule S2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from merpati.ids import Dice, Digest, digest_of
+from merpati.log.api import Damaged, Fold, Tip
+from merpati.log.compress import compressed, decompressed
+from merpati.log.frame import PREAMBLE, Kind, check_preamble, head_of, sealed
+from merpati.log.layout import Layout
+from merpati.objects.api import NotFound, ObjectStore
+
+S = TypeVar("S")
+
+_SIZE = 8
+"""Bytes of the uncompressed length that stands behind a chunk's preamble."""
+
+
+class PackEntry(msgspec.Struct, array_like=True, frozen=True):
+    """A pack and the commits whose attachments are in it."""
+
+    name: str
+    first: int
+    last: int
+    size: int
+    """Bytes of the whole object."""
+    head: int
+    """Bytes of its head: the index."""
+
+
+class PastEntry(msgspec.Struct, array_like=True, frozen=True):
+    """An object that holds the heads of commits `first` to `last`."""
+
+    name: str
+    first: int
+    last: int
+    size: int
+    since: float
+    """The time of commit `first`."""
+
+
+class Snapshot(msgspec.Struct, array_like=True, frozen=True):
+    """The head of a snapshot object.  Fields are only ever added at the end."""
+
+    number: int
+    id: bytes
+    """The id of commit `number`."""
+    at: float
+    fold: str
+    """Which kind of log it is."""
+    state: bytes
+    """What the fold dumped."""
+    chunks: tuple[Digest, ...] = ()
+    """Every chunk that `state` names: what keeps them from the vacuum."""
+    packs: tuple[PackEntry, ...] = ()
+    pasts: tuple[PastEntry, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Snapshot)
+
+
+class ChunkStore:
+    """`Chunks` over the store.  Remembers what it put and got: that is what the snapshot needs."""
+
+    def __init__(self, store: ObjectStore, layout: Layout, dice: Dice, known: Iterable[Digest] = ()) -> None:
+        self._store = store
+        self._layout = layout
+        self._dice = dice
+        self._known = {_digest_in(name): name for name in known}
+        self.used: dict[Digest, None] = {}
+        """The chunks that the new snapshot needs, in order."""
+        self.written: list[Digest] = []
+
+    async def get(self, digest: Digest) -> bytes:
+        key = self._layout.chunk(digest)
+        try:
+            data = await self._store.get(key)
+        except NotFound:
+            raise Damaged("a chunk is missing", key=key, rule="S3") from None
+        if digest_of(data) != _digest_in(digest):
+            raise Damaged("a chunk is not what its name says", key=key, rule="S3")
+        check_preamble(Kind.CHUNK, data[:PREAMBLE], key)
+        size = int.from_bytes(data[PREAMBLE : PREAMBLE + _SIZE], "big")
+        try:
+            return await _maybe_in_thread(decompressed, data[PREAMBLE + _SIZE :], size)
+        except ValueError as error:
+            raise Damaged("a chunk cannot be read", key=key, rule="S3", reason=str(error)) from error
+
+    async def put(self, data: bytes) -> Digest:
+        frame = await _maybe_in_thread(compressed, data)
+        whole = b"".join((Kind.CHUNK.preamble, len(data).to_bytes(_SIZE, "big"), frame))
+        digest = digest_of(whole)
+        name = self._known.get(digest)
+        if name is None:
+            name = Digest(f"{digest}_{self._dice.bytes(4).hex()}")
+            await self._store.put(self._layout.chunk(name), whole)
+            self._known[digest] = name
+            self.written.append(name)
+        self.used[name] = None
+        return name
+
+    def keep(self, digest: Digest) -> None:
+        self.used[digest] = None
+
+
+def _digest_in(name: Digest) -> Digest:
+    return Digest(name.partition("_")[0])
+
+
+async def _maybe_in_thread(action: Any, data: bytes, *rest: int) -> bytes:
+    """A large chunk takes milliseconds: not in the event loop."""
+    if len(data) < 64 * 1024:
+        return bytes(action(data, *rest))
+    return bytes(await asyncio.to_thread(action, data, *rest))
+
+
+async def read_snapshot(store: ObjectStore, layout: Layout, number: int) -> Snapshot:
+    """The snapshot at commit `number`.  Raises `NotFound`, `Damaged`, `NewerFormat`."""
+    key = layout.snapshot(number)
+    head = head_of(Kind.SNAPSHOT, await store.get(key), key)
+    try:
+        return _decoder.decode(head)
+    except msgspec.DecodeError as error:
+        raise Damaged("a snapshot that cannot be read", key=key, rule="S1", reason=str(error)) from error
+
+
+async def tip_of(store: ObjectStore, layout: Layout, fold: Fold[S, Any], dice: Dice, snapshot: Snapshot) -> Tip[S]:
+    """The state that a snapshot holds.  Raises `Damaged`."""
+    key = layout.snapshot(snapshot.number)
+    if snapshot.fold != fold.name:
+        raise Damaged(f"a snapshot of a {snapshot.fold}, not of a {fold.name}", key=key, rule="S1")
+    try:
+        state = await fold.load(snapshot.state, ChunkStore(store, layout, dice))
+    except ValueError as error:
+        raise Damaged("a snapshot that cannot be read", key=key, rule="S1", reason=str(error)) from error
+    return Tip(state, snapshot.number, snapshot.id, snapshot.at)
+
+
+async def write_snapshot(
+    store: ObjectStore,
+    layout: Layout,
+    fold: Fold[S, Any],
+    tip: Tip[S],
+    dice: Dice,
+    before: Snapshot | None = None,
+    packs: tuple[PackEntry, ...] | None = None,
+    pasts: tuple[PastEntry, ...] | None = None,
+) -> Snapshot:
+    """Write the state at `tip`.  Raises `Exists` if somebody wrote one at this number already (theirs stands, rule S4).
+
+    `before` is the snapshot whose chunks need not be written again; packs and pasts are its own unless given.
+    """
+    chunks = ChunkStore(store, layout, dice, before.chunks if before else ())
+    state = await fold.dump(tip.state, chunks)
+    snapshot = Snapshot(
+        number=tip.number,
+        id=tip.id,
+        at=tip.at,
+        fold=fold.name,
+        state=state,
+        chunks=tuple(chunks.used),
+        packs=packs if packs is not None else before.packs if before else (),
+        pasts=pasts if pasts is not None else before.pasts if before else (),
+    )
+    # S1: chunks first, the snapshot last: who can read a snapshot can read all of it
+    await store.create(layout.snapshot(tip.number), sealed(Kind.SNAPSHOT, _encoder.encode(snapshot)))
+    return snapshot
