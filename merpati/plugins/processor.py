@@ -24,7 +24,7 @@ ENTRY_POINTS = "merpati.processors"
 
 
 class Log(Protocol):
-    """Writes one line of key=value; the message id and the processor's name are on it already."""
+    """Writes one line of key=value; the processor's name is on it already.  Never a secret, never a body."""
 
     def debug(self, event: str, **facts: object) -> None: ...
     def info(self, event: str, **facts: object) -> None: ...

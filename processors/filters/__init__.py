@@ -1,0 +1,1 @@
+"""Processors that come with Merpati and decide by what a message says."""
