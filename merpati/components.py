@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 from merpati.auth.authenticator import Authenticator
@@ -15,15 +16,31 @@ from merpati.bus.api import Bus
 from merpati.bus.open import open_bus
 from merpati.bus.prefixed import with_prefix
 from merpati.clock import SystemClock
+from merpati.directory.fold import DirectoryFold
 from merpati.directory.log_directory import LogDirectory
-from merpati.events import topic_specs
-from merpati.ids import SystemDice
-from merpati.mailbox.api import Mailboxes
+from merpati.directory.state import DirectoryChange, DirectoryState
+from merpati.errors import Misconfigured
+from merpati.events import TopicSpec, topic_specs
+from merpati.ids import AccountId, SystemDice
+from merpati.log.api import Log
+from merpati.log.commit_log import CommitLog
+from merpati.log.layout import log_of
+from merpati.mailbox.api import Mailboxes, MailboxLimits
+from merpati.mailbox.mailboxes import open_mailboxes
 from merpati.net.dns import Resolver
+from merpati.net.resolving import open_resolver
+from merpati.net.self_signed import ensure_self_signed
+from merpati.net.tls import ServerTls
+from merpati.objects.admin import BucketAdmin
 from merpati.objects.api import ObjectStore
+from merpati.objects.location import s3_location
 from merpati.objects.open import open_store
+from merpati.objects.probe import probe
 from merpati.settings import Settings, seconds
 from merpati.telemetry import Metrics
+
+PROCESSING_TIER = ("processing", 120.0)
+"""The topic where messages wait that a processor failed on; processors/working.py waits by the same."""
 
 
 class Components:
@@ -36,17 +53,40 @@ class Components:
         self.dice = SystemDice()
 
     async def __aenter__(self) -> Self:
-        await self.bus.start()
-        await self.bus.ensure_topics(topic_specs(self.settings.bus.partitions, self.tiers))
+        await self.prepare()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def prepare(self) -> None:
+        """Reach the bus and create its topics; make the bucket if it is missing."""
+        await self.bus.start()
+        await self.bus.ensure_topics(self.topics)
+        if self.settings.store.url.startswith("s3:"):
+            await BucketAdmin(s3_location(self.settings.store.url, os.environ)).ensure_bucket()
+
+    async def close(self) -> None:
+        """Give back what was built, in reverse."""
+        built = self.__dict__
+        if "directory" in built:
+            await self.directory.stop(0)
+        if "mailboxes" in built:
+            await self.mailboxes.close()
+        if "store" in built:
+            await self.store.close()
+        if "bus" in built:
+            await self.bus.close()
+
     @property
     def tiers(self) -> tuple[tuple[str, float], ...]:
-        """The retry tiers: (name, seconds), each once, in order."""
+        """The retry tiers of remote delivery: (name, seconds), each once, in order."""
         return tuple((span, seconds(span)) for span in dict.fromkeys(self.settings.delivery.retry))
+
+    @property
+    def topics(self) -> list[TopicSpec]:
+        """Every topic of the installation."""
+        return topic_specs(self.settings.bus.partitions, (*self.tiers, PROCESSING_TIER))
 
     @cached_property
     def bus(self) -> Bus:
@@ -58,4 +98,76 @@ class Components:
 
     @cached_property
     def store(self) -> ObjectStore:
-        return open_store(self.settings.store.url, data=self.settings.data_path, clock=self.clock, dice=self.dice)
+        def observe(operation: str, outcome: str, took: float) -> None:
+            self.metrics.store_seconds.labels(operation, outcome).observe(took)
+
+        wanted = self.settings.store
+        return open_store(
+            wanted.url, data=self.settings.data_path, clock=self.clock, dice=self.dice, observe=observe,
+            cache=wanted.cache,
+        )  # fmt: skip
+
+    @cached_property
+    def mailboxes(self) -> Mailboxes:
+        limits = MailboxLimits(memory=self.settings.access.memory)
+        return open_mailboxes(self.store, self.bus, self.clock, self.dice, self.metrics, limits)
+
+    @cached_property
+    def directory(self) -> LogDirectory:
+        def opener(log: AccountId) -> Log[DirectoryState, DirectoryChange]:
+            return CommitLog(
+                self.store, log_of(log), DirectoryFold(), clock=self.clock, dice=self.dice, metrics=self.metrics
+            )
+
+        return LogDirectory(opener, self.clock, self.dice, self.metrics, self.bus)
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        return open_resolver(self.settings.dns.resolvers, self.clock, self.dice)
+
+    @cached_property
+    def tls(self) -> ServerTls:
+        certificate, key = self.certificate_files
+        return ServerTls(certificate, key, self.clock)
+
+    @cached_property
+    def certificate_files(self) -> tuple[Path, Path]:
+        """The operator's certificate and key, or a self-signed pair that is made if need be."""
+        wanted = self.settings.tls
+        if bool(wanted.certificate) != bool(wanted.key):
+            raise Misconfigured("tls.certificate and tls.key go together: set both or neither")
+        if wanted.certificate:
+            return Path(wanted.certificate), Path(wanted.key)
+        made = ensure_self_signed(self.settings.data_path, self.settings.hostname, self.clock)
+        return made.certificate, made.key
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        return Authenticator()
+
+    # What `merpati check` looks at: each says what it found, or raises
+
+    async def check_bus(self) -> str:
+        await self.bus.start()
+        return await self.bus.check()
+
+    async def check_store(self) -> str:
+        if self.settings.store.url.startswith("s3:"):
+            await BucketAdmin(s3_location(self.settings.store.url, os.environ)).ensure_bucket()
+        await probe(self.store, self.dice)
+        return f"{await self.store.check()}; of many writers of a key one wins"
+
+    async def check_directory(self) -> str:
+        domains = await self.directory.domains()
+        if not domains:
+            return "no domains yet: merpati domain add example.org"
+        return f"{len(domains)} domains: {', '.join(domain.name for domain in domains[:5])}"
+
+    async def check_tls(self) -> str:
+        self.tls.context()
+        kind = "yours" if self.settings.tls.certificate else "self-signed"
+        return f"{kind}, {self.tls.certificate}"
+
+    async def check_dns(self) -> str:
+        await self.resolver.check()
+        return ", ".join(self.settings.dns.resolvers) or "the system's resolvers"

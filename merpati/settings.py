@@ -22,6 +22,16 @@ WORDS = {LISTENER: '"address:port", or "" for off', SPAN: "a time such as 30s, 5
 Listener = Annotated[str, msgspec.Meta(pattern=LISTENER)]
 Span = Annotated[str, msgspec.Meta(pattern=SPAN)]
 
+PROHIBITED = (
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/127",
+    "fe80::/10",
+    "ff00::/8",
+)
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -131,6 +141,8 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True):
     tls: str = "may"
     """`may`: STARTTLS where offered, without looking at the certificate; `must`: never in clear; `verify`: a valid
     certificate for the name of the host."""
+    prohibited: tuple[str, ...] = PROHIBITED
+    """Networks that no MX may point into: this machine, this link, everyone.  Routes and the smarthost may."""
     retry: tuple[Span, ...] = ("1m", "5m", "20m", "1h", "4h")
     """The waits between attempts; the last one repeats until `give_up`."""
     warn: Span = "4h"

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from delivery.remote.schedule import Answer
-from delivery.remote.sessions import Connector, Session, all_later, all_refused, first_that_answers
+from delivery.remote.sessions import Connector, Message, Session, all_later, all_refused, first_that_answers
 from delivery.remote.targets import Targets
 from merpati.bus.api import Consumed
 from merpati.clock import Clock
@@ -57,7 +57,7 @@ class Carrier:
         targets: Targets,
         connector: Connector,
         clock: Clock,
-        load: Callable[[Job], Awaitable[bytes]],
+        load: Callable[[Job], Message],
         finish: Finish,
     ) -> None:
         self._targets = targets
@@ -99,7 +99,7 @@ class Carrier:
             job = domain.waiting.popleft()
             try:
                 async with asyncio.timeout(ATTEMPT_LIMIT):
-                    answers = await session.send(job.event, await self._load(job))
+                    answers = await session.send(job.event, self._load(job))
             except TimeoutError:
                 answers = all_later(job.event, "the attempt took too long", "4.4.2", session.host)
                 await self._finish(job, answers)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from typing import Protocol
 
 from delivery.remote.schedule import Answer, End
@@ -13,13 +13,16 @@ from delivery.remote.targets import Target
 from merpati.errors import MerpatiError, Temporary
 from merpati.events import Outbound
 
+Message = bytes | AsyncIterable[bytes]
+"""A message at hand, or in pieces as they come from the store."""
+
 
 class Session(Protocol):
     """A connection that has greeted and, where the policy asks for it, TLS."""
 
     host: str
 
-    async def send(self, event: Outbound, message: bytes) -> list[Answer]:
+    async def send(self, event: Outbound, message: Message) -> list[Answer]:
         """One message to its recipients; an answer for each.  Never raises for what the peer does or fails to do."""
         ...
 

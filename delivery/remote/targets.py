@@ -9,25 +9,13 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from merpati.net.dns import Resolver
-
 from merpati.errors import Permanent, Temporary
+from merpati.net.dns import Resolver
 
 MAX_HOSTS = 10
 """MX hosts tried for one message; RFC 5321 section 5.1 asks for at least two."""
 MAX_ADDRESSES = 10
 """Addresses tried in all."""
-PROHIBITED = (
-    "0.0.0.0/8",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-    "::/127",
-    "fe80::/10",
-    "ff00::/8",
-)
-"""Where no MX may point: ourselves, this link, everyone.  A route or smarthost may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +37,8 @@ class Routing:
     smarthost: str
     port: int
     login: bool = False
-    prohibited: tuple[str, ...] = PROHIBITED
+    prohibited: tuple[str, ...] = ()
+    """Networks that no MX may point into; a route or the smarthost may."""
 
 
 class Targets:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 
+from delivery.remote.connector import stream_of
 from delivery.remote.domains import Carrier, Domain, Job
 from delivery.remote.outcome import Outcomes
 from delivery.remote.schedule import Answer, Policy, next_step
-from delivery.remote.sessions import Connector
+from delivery.remote.sessions import Connector, Message
 from delivery.remote.targets import Targets
 from delivery.remote.tiers import Tier
 from merpati.bus.api import Bus, Consumed, Record, Subscription
@@ -21,7 +22,7 @@ from merpati.dead import dead_letter
 from merpati.errors import MerpatiError, Temporary
 from merpati.events import TOPICS, Happened, Outbound, Unreadable, What, decode
 from merpati.ids import Dice, EventId
-from merpati.objects.api import NotFound, ObjectStore
+from merpati.objects.api import ObjectStore
 from merpati.service import Tasks
 from merpati.telemetry import Metrics, logger
 
@@ -155,16 +156,14 @@ class RemoteDelivery:
             if not domain.sessions and not domain.waiting and self._clock.monotonic() >= domain.left_alone_until:
                 self._domains.pop(domain.name, None)
 
-    async def _load(self, job: Job) -> bytes:
-        event, raw = job.event, job.record.value
+    def _load(self, job: Job) -> Message:
+        """The bytes to send: our prefix and what was received, without what processors removed."""
+        event = job.event
         if event.body.key:
-            try:
-                raw = await self._store.get(event.body.key)
-            except NotFound:
-                raise Temporary("the message's object is not there", key=event.body.key) from None
-        view, at, kept = memoryview(raw), 0, [event.prefix.encode()]
+            return stream_of(event, self._store.get_stream(event.body.key))
+        view, at, kept = memoryview(job.record.value), 0, [memoryview(event.prefix.encode())]
         for start, end in event.without:
-            kept.append(bytes(view[at:start]))
+            kept.append(view[at:start])
             at = end
         return b"".join([*kept, view[at:]])
 

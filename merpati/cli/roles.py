@@ -1,0 +1,125 @@
+"""From components to services: which services a role is made of.  The one module that imports all four packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from access.service import AccessService
+
+from delivery.local import LocalDelivery
+from delivery.remote.connector import Manner, SmtpConnector, TlsPolicy
+from delivery.remote.schedule import Policy
+from delivery.remote.targets import Routing, Targets
+from delivery.remote.worker import RemoteDelivery
+from delivery.smtp.opening import Login
+from ingest.limits import Limits
+from ingest.service import IngestService
+from merpati.components import Components
+from merpati.errors import Misconfigured
+from merpati.service import Service
+from merpati.settings import seconds
+from processors.edge import EdgeProcessors
+from processors.registry import build_row
+from processors.runners.stream import stream_runner
+from processors.service import ProcessorsService, RunnerFactory
+
+ROLES = ("ingest", "processors", "delivery", "access")
+
+
+def services_of(roles: frozenset[str], parts: Components) -> list[Service]:
+    """The services of some roles, in the order to start them: those that others wait for first."""
+    services: list[Service] = [parts.directory]
+    if "delivery" in roles:
+        services += delivery(parts)
+    if "processors" in roles:
+        services.append(processors(parts))
+    if "access" in roles:
+        services.append(access(parts))
+    if "ingest" in roles:
+        services += ingest(parts)
+    return services
+
+
+def ingest(parts: Components) -> list[Service]:
+    """The SMTP doors, and the processors of the edge before them."""
+    settings = parts.settings
+    row = build_row(settings.processors, "edge", parts.resolver, parts.clock, settings.hostname, parts.metrics)
+    edge = EdgeProcessors(row, parts.store, parts.clock)
+    wanted = settings.ingest
+    doors = IngestService(
+        bus=parts.bus,
+        store=parts.store,
+        directory=parts.directory,
+        authenticator=parts.authenticator,
+        clock=parts.clock,
+        dice=parts.dice,
+        metrics=parts.metrics,
+        hostname=settings.hostname,
+        listeners={name: getattr(wanted, name) for name in ("mx", "submission", "submissions", "lmtp")},
+        tls_context=parts.tls.context,
+        edge=edge,
+        limits=Limits(
+            max_size=wanted.max_size,
+            max_recipients=wanted.max_recipients,
+            max_connections=wanted.max_connections,
+            max_connections_per_client=wanted.max_connections_per_client,
+        ),
+        reuse_port=True,
+    )
+    return [edge, doors]
+
+
+def processors(parts: Components) -> Service:
+    """The pipeline: on faust over Kafka, else over the bus itself."""
+    settings = parts.settings
+    runner: RunnerFactory | None = None
+    if settings.bus.url.startswith("kafka:"):
+        runner = stream_runner(settings.bus, parts.bus, parts.clock)
+    return ProcessorsService(
+        parts.bus, parts.store, parts.directory, parts.resolver, settings.processors, parts.clock, settings.hostname,
+        parts.metrics, runner=runner,
+    )  # fmt: skip
+
+
+def delivery(parts: Components) -> list[Service]:
+    """Into mailboxes, and to other servers."""
+    settings, wanted = parts.settings, parts.settings.delivery
+    local = LocalDelivery(parts.bus, parts.mailboxes, parts.clock, parts.metrics, settings.hostname)
+    if wanted.tls not in TlsPolicy:
+        raise Misconfigured(f"delivery.tls is may, must or verify, not {wanted.tls}")
+    login = _smarthost_login(parts)
+    routing = Routing(wanted.routes, wanted.smarthost, wanted.port, login is not None, wanted.prohibited)
+    manner = Manner(settings.hostname, TlsPolicy(wanted.tls), login)
+    remote = RemoteDelivery(
+        parts.bus,
+        parts.store,
+        Targets(parts.resolver, routing),
+        SmtpConnector(manner, parts.metrics),
+        Policy(parts.tiers, seconds(wanted.warn), seconds(wanted.give_up)),
+        parts.clock,
+        parts.dice,
+        parts.metrics,
+        settings.hostname,
+        sessions=wanted.sessions,
+        sessions_per_domain=wanted.sessions_per_domain,
+    )
+    return [local, remote]
+
+
+def _smarthost_login(parts: Components) -> Login | None:
+    wanted = parts.settings.delivery
+    if not wanted.smarthost_user:
+        return None
+    try:
+        password = Path(wanted.smarthost_password_file).read_text("utf-8").splitlines()[0]
+    except (OSError, IndexError, UnicodeDecodeError):
+        raise Misconfigured("delivery.smarthost_password_file: no password can be read from it") from None
+    return Login(wanted.smarthost_user, password)
+
+
+def access(parts: Components) -> Service:
+    """IMAP and POP3."""
+    wanted = parts.settings.access
+    return AccessService(
+        listeners={name: getattr(wanted, name) for name in ("imap", "imaps", "pop3", "pop3s")},
+    )
