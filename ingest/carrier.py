@@ -21,9 +21,10 @@ from ingest.framing import DotBody, LineReader
 from ingest.limits import INFINITY, Limits
 from merpati.clock import Clock
 from merpati.errors import Unknown
+from merpati.net.tls import facts_of
 from merpati.telemetry import logger
 
-__all__ = ["LMTP", "MISSING", "Carrier", "Envelope", "Gone", "Greeting", "syntax"]
+__all__ = ["LINGER", "LMTP", "MISSING", "Carrier", "Envelope", "Gone", "Greeting", "syntax"]
 
 READ_AHEAD = 64 * 1024
 """Bytes that are read before anyone has asked for them."""
@@ -120,6 +121,7 @@ class Carrier(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
+        self._note_tls()
 
     def data_received(self, data: bytes) -> None:
         if self.deaf:
@@ -273,7 +275,12 @@ class Carrier(SMTP):
             return
         # RFC 2525 section 2.17: to close with input unread would reset the connection, and the client would lose our
         # last words.  So our side ends, and the client's end is awaited.
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:
+            # Reset in this very moment
+            self.transport.abort()
+            return
         if self._held_back:
             self.transport.resume_reading()
 
@@ -303,9 +310,12 @@ class Carrier(SMTP):
             self._drop()
             raise Gone
         self.transport = transport
-        shield: ssl.SSLObject = transport.get_extra_info("ssl_object")
-        cipher = shield.cipher()
-        self.tls = f"{shield.version()} {cipher[0] if cipher else ''}".rstrip()
+        self._note_tls()
+
+    def _note_tls(self) -> None:
+        facts = facts_of(self.transport.get_extra_info("ssl_object"))
+        if facts is not None:
+            self.tls = f"{facts.version} {facts.cipher}"
 
     def _drop(self) -> None:
         # After a handshake that failed, the loops do not tell the protocol that its connection is gone

@@ -18,6 +18,7 @@ from merpati.telemetry import logger
 
 MAX_BATCH = 4 << 20
 """Bytes of one publish, unless a single message is larger."""
+CLOSE_TICK = 0.02
 FLIGHTS = 2
 """Publishes under way at once: while one is made durable, the next is on its way."""
 
@@ -127,6 +128,7 @@ class GroupCommit:
             raise
         except Exception as bug:
             _log.exception("publish failed", messages=len(batch))
+            self.trouble = "publish failed"
             for waiting in batch:
                 waiting.end(Unknown("try again later", reason=type(bug).__name__))
         else:
@@ -146,11 +148,16 @@ class GroupCommit:
                 flight.task.cancel()
             self._land(flight)
 
-    async def close(self) -> None:
-        """Wait for what is under way."""
-        while self._flights:
-            tasks = [flight.task for flight in self._flights if flight.task is not None]
-            await asyncio.gather(*tasks, return_exceptions=True)
+    async def close(self, grace: float) -> None:
+        """Wait for what is under way, `grace` seconds at most; whatever is not durable by then is not promised."""
+        until = self._clock.monotonic() + grace
+        while self._flights and self._clock.monotonic() < until:
+            await self._clock.sleep(CLOSE_TICK)
+        tasks = [flight.task for flight in self._flights if flight.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
 
 
 def _look_away(done: asyncio.Future[None]) -> None:

@@ -1,48 +1,14 @@
-"""What may look at mail before the 250: the contract of the edge stage, and the one that looks away.
-
-Given to the service as a component; the processors' runner for `stage = "edge"` is one.  A refusal here is an SMTP
-reply and so never a bounce to a forged sender.
-"""
+"""What looks at mail before the 250 when no processor is set to the edge."""
 
 from __future__ import annotations
 
-from typing import Protocol
-
-import msgspec
-
 from merpati.errors import MerpatiError
 from merpati.events import Envelope, Received, Recipient
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What is to become of a message, for all its recipients."""
-
-    refusal: MerpatiError | None = None
-    """The reply of 4yz or 5yz in its stead, or None: take it."""
-    prefix: str = ""
-    """Header fields to put before the message, below our Received, each with CRLF."""
-    tags: tuple[str, ...] = ()
-    results: tuple[tuple[str, str], ...] = ()
-    """As in `Received`."""
-
-
-ACCEPT = Verdict()
-
-
-class EdgePipeline(Protocol):
-    """Asked at RCPT and after the final dot.  Whatever it raises is answered 451; it keeps its own time limits."""
-
-    async def judge_recipient(self, envelope: Envelope, recipient: Recipient) -> MerpatiError | None:
-        """The reply to RCPT if it is to be refused.  `envelope` has the recipients taken so far."""
-        ...
-
-    async def judge(self, received: Received, raw: bytes) -> Verdict:
-        """What to do with a whole message.  `raw` is empty if `received.body.key` names it in the object store."""
-        ...
+from merpati.plugins.edge import ACCEPT, Verdict
 
 
 class AcceptAll:
-    """No processor is set to the edge."""
+    """An `EdgePipeline` that lets everything through."""
 
     async def judge_recipient(self, envelope: Envelope, recipient: Recipient) -> MerpatiError | None:
         return None

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import msgspec
 
 from ingest.commits import GroupCommit
-from ingest.edge import EdgePipeline
 from ingest.head import Head, check_author, read_head
 from ingest.limits import Limits
 from ingest.prefix import prefix_of
@@ -26,6 +25,7 @@ from merpati.events.topics import MAX_RECORD
 from merpati.ids import Dice, MessageId, derived_event_id, new_message_id
 from merpati.message.headers import MAX_HEADER
 from merpati.objects.api import ObjectStore
+from merpati.plugins.edge import ACCEPT, EdgePipeline
 from merpati.telemetry import Metrics, logger
 
 ROOM = 16 * 1024
@@ -148,10 +148,14 @@ class Intake:
         verdict = await self._edge.judge(received, value)
         if verdict.refusal is not None:
             raise verdict.refusal
-        if not (verdict.prefix or verdict.tags or verdict.results):
+        if verdict is ACCEPT:
             return received
         return msgspec.structs.replace(
-            received, prefix=received.prefix + verdict.prefix, tags=verdict.tags, results=verdict.results
+            received,
+            prefix=received.prefix + verdict.prefix,
+            tags=verdict.tags,
+            results=verdict.results,
+            actions=verdict.actions,
         )
 
     async def _commit(self, received: Received, value: bytes, mark: bytes) -> None:

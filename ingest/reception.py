@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from ingest.commands import MailFrom, RcptTo, check_helo
 from ingest.doors import Door
-from ingest.edge import AcceptAll, EdgePipeline
+from ingest.edge import AcceptAll
 from ingest.intake import Arrival, Intake
 from ingest.visit import Transaction, Visitor
 from merpati.directory.api import Directory
 from merpati.errors import Permanent
 from merpati.events import Client, Envelope, Recipient
+from merpati.plugins.edge import EdgePipeline
 from merpati.telemetry import logger
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ class Reception:
         self._asks_at_rcpt = not isinstance(edge, AcceptAll)
 
     async def handle_HELO(self, server: Session, session: Visitor, envelope: Transaction, hostname: str) -> str:
+        server.alone()
         session.host_name = check_helo(hostname)
         return f"250 {server.hostname}"
 
     async def handle_EHLO(
         self, server: Session, session: Visitor, envelope: Transaction, hostname: str, responses: list[str]
     ) -> list[str]:
+        server.alone()
         session.host_name = check_helo(hostname)
         words = [server.hostname, "PIPELINING", f"SIZE {server.limits.max_size}", *server.offers_of_security()]
         words += ["8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING"]

@@ -10,12 +10,13 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 
-from ingest.carrier import LMTP
+from ingest.carrier import LINGER, LMTP
 from ingest.commits import GroupCommit
 from ingest.crowd import Crowd
 from ingest.doors import DOORS, Door
-from ingest.edge import AcceptAll, EdgePipeline
+from ingest.edge import AcceptAll
 from ingest.intake import Intake
 from ingest.limits import Limits
 from ingest.reception import Reception
@@ -31,6 +32,7 @@ from merpati.net.acceptor import Acceptor, NetEvent
 from merpati.net.addresses import Endpoint, Network, parse_listener
 from merpati.net.limits import ServerLimits
 from merpati.objects.api import ObjectStore
+from merpati.plugins.edge import EdgePipeline
 from merpati.service import Tasks
 from merpati.telemetry import Metrics
 
@@ -133,13 +135,27 @@ class IngestService:
         async def take(client: socket.socket, peer: Endpoint) -> None:
             session = pattern.fresh()
             try:
-                await loop.connect_accepted_socket(lambda: session, client)
+                await loop.connect_accepted_socket(lambda: session, client, **tls())
+            except OSError:
+                client.close()
+                self._observe(door.name, NetEvent("handshake-failed", peer))
+                return
             except BaseException:
                 client.close()
                 raise
             await session.serve_client(peer)
 
-        limits = self._house.limits
+        def tls() -> dict[str, Any]:
+            if not door.implicit_tls or house.tls_context is None:
+                return {}
+            return {
+                "ssl": house.tls_context(),
+                "ssl_handshake_timeout": limits.handshake_timeout,
+                "ssl_shutdown_timeout": LINGER,
+            }
+
+        house = self._house
+        limits = house.limits
         acceptor = Acceptor(
             take,
             limits=ServerLimits(
@@ -181,7 +197,7 @@ class IngestService:
             await self._clock.sleep(DRAIN_TICK)
         await asyncio.gather(*(acceptor.drain(FAREWELL) for acceptor in acceptors.values()))
         await self._tasks.cancel()
-        await self._commits.close()
+        await self._commits.close(FAREWELL)
 
     def ready(self) -> str:
         """Empty, or why mail cannot be taken now."""

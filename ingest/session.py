@@ -98,9 +98,6 @@ class Session(Carrier):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.session = self._create_session()
         self.envelope = self._create_envelope()
-        if self.door.implicit_tls:
-            # Until the handshake begins: a ClientHello that is read before would be lost
-            transport.pause_reading()  # type: ignore[attr-defined]
         super().connection_made(transport)
 
     async def serve_client(self, peer: Endpoint) -> None:
@@ -146,9 +143,7 @@ class Session(Carrier):
             self._set_post_data_state()
 
     async def _greet(self) -> None:
-        if self.door.implicit_tls and self.house.tls_context is not None:
-            await self.upgrade(self.house.tls_context())
-        elif self.door.watches:
+        if self.door.watches:
             # Whoever talks before it is greeted follows a script and reads nothing (RFC 5321 section 3.1)
             await self.clock.sleep(self.limits.greet_wait)
             self.alone()
@@ -166,7 +161,7 @@ class Session(Carrier):
                 raise Farewell(fault.public, code=code, enhanced="5.5.2") from None
 
     async def more(self) -> None:
-        if self.crowd.closing and not self.receiving:
+        if self.crowd.closing and not (self.receiving or self.deaf):
             raise Farewell("shutting down", code=421, enhanced="4.3.2")
         await super().more()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from typing import IO
@@ -27,6 +28,7 @@ class Spool:
         self._folder = folder
         self._held: list[bytes] = []
         self._file: IO[bytes] | None = None
+        self._written = 0
         self._hash = hashlib.blake2b(digest_size=32)
         self.held = 0
         """Bytes in memory."""
@@ -63,7 +65,9 @@ class Spool:
         data = memoryview(b"".join(held))
         self._hash.update(data)
         while data:
-            data = data[self._file.write(data) :]
+            written = os.pwrite(self._file.fileno(), data, self._written)
+            self._written += written
+            data = data[written:]
 
     def whole(self) -> tuple[bytes, Digest]:
         """The body and its digest; only while it is `inline`."""
@@ -88,7 +92,7 @@ class Spool:
         while self._file is not None and at < self.size:
             chunk = await asyncio.to_thread(_read, self._file, at, CHUNK)
             if not chunk:
-                raise Unavailable("spool file is short", size=self.size, at=at)
+                raise Unavailable("try again later", reason="spool file is short", size=self.size, at=at)
             at += len(chunk)
             yield chunk
 
@@ -101,5 +105,4 @@ class Spool:
 
 
 def _read(file: IO[bytes], at: int, size: int) -> bytes:
-    file.seek(at)
-    return file.read(size)
+    return os.pread(file.fileno(), size, at)
