@@ -7,7 +7,7 @@ the driver knows how long.
 
 from __future__ import annotations
 
-from delivery.smtp.actions import Action, Close, Done, Failed, Send, StartTls
+from delivery.smtp.actions import Action, Close, Done, Failed, Send, SendBody, StartTls
 from delivery.smtp.envelope import Envelope
 from delivery.smtp.extensions import Extensions
 from delivery.smtp.opening import QUIT, Opening, Options
@@ -55,12 +55,10 @@ class Client:
             return actions
         self._replies.feed(data)
         if self.phase is Phase.HANDSHAKE:
-            return self._injected()
+            return self._seen(self._injected())
         while self.phase is not Phase.CLOSED and (reply := self._replies.next()) is not None:
-            actions += self._heard(reply)
-            if self._out_of_step(actions):
-                actions += self._give_up(Cause.PROTOCOL, "replies to commands that were not sent", "4.5.0")
-        return self._seen(actions)
+            actions += self._seen(self._in_step(self._heard(reply)))
+        return actions
 
     def tls_started(self) -> list[Action]:
         """The handshake is done."""
@@ -120,23 +118,26 @@ class Client:
         stage = self._opening if self._transaction is None else self._transaction
         return stage.reply(reply)
 
-    def _out_of_step(self, actions: list[Action]) -> bool:
-        """Whether the server said more than it was asked for: then no reply can be believed to be of its command."""
+    def _in_step(self, actions: list[Action]) -> list[Action]:
+        """`actions`, unless the server said more than it was asked: then no reply is surely that of its command."""
         if not self._replies.unread or not actions:
-            return False
-        return isinstance(actions[-1], Send | StartTls)
+            return actions
+        if isinstance(actions[-1], StartTls):
+            return self._injected()
+        if isinstance(actions[-1], Send | SendBody):
+            return self._give_up(Cause.PROTOCOL, "replies to what was not said yet", "4.5.0")
+        return actions
 
     def _give_up(self, cause: Cause, text: str, status: str) -> list[Action]:
-        if self._transaction is not None and not self.usable and self._phase is None:
+        if self._phase is not None or self.usable:
+            return [Close()]
+        if self._transaction is not None:
             return self._transaction.fail(text, status)
-        if self._transaction is None and not self.usable:
-            return self._opening.trouble(cause, text, status)
-        return [Close()]
+        return self._opening.trouble(cause, text, status)
 
     def _injected(self) -> list[Action]:
-        # CVE-2011-0411: whoever put bytes behind the answer to STARTTLS wants them to be taken for the server's, under TLS
-        text = "bytes in clear behind the answer to STARTTLS"
-        return self._seen(self._opening.trouble(Cause.INJECTION, text, "4.7.0"))
+        # CVE-2011-0411: who puts bytes behind the answer to STARTTLS wants them taken for the server's words under TLS
+        return self._opening.trouble(Cause.INJECTION, "bytes in clear behind the answer to STARTTLS", "4.7.0")
 
     def _seen(self, actions: list[Action]) -> list[Action]:
         for action in actions:

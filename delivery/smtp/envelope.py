@@ -18,7 +18,9 @@ MAX_ADDRESS = 1000
 """Octets of an address.  RFC 5321 section 4.5.3.1.3 has 256; who knows better may refuse."""
 
 # RFC 5321 section 4.1.2, RFC 6531 section 3.3; two dots in a row or a last one are in use, so they are let through
-_ADDRESS = re.compile(r"(?:[^\s\x00-\x1f\x7f-\x9f\"<>()\[\],;:\\@]+|\"(?:[^\"\\\x00-\x1f\x7f-\x9f]|\\[ -~])*\")@(\S+)\Z")
+_ADDRESS = re.compile(
+    r"(?:[^\s\x00-\x1f\x7f-\x9f\"<>()\[\],;:\\@]+|\"(?:[^\"\\\x00-\x1f\x7f-\x9f]|\\[ -~])*\")@(\S+)\Z"
+)
 _DOMAIN = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\"<>()\[\],;:\\@]+\Z|\[[0-9A-Za-z.:\-]+\]\Z")
 _NOTIFY = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
 

@@ -100,7 +100,7 @@ class Opening:
 
     def _greeted(self, reply: Reply) -> list[Action]:
         options = self._options
-        if reply.kind != 2:
+        if reply.code != 250:
             # RFC 5321 section 3.2: a server that does not know EHLO may know HELO; it has no TLS and no AUTH then
             can_do_without = options.login is None and (options.tls is not Tls.MUST or self.under_tls)
             if reply.kind == 5 and not self._helo and can_do_without:

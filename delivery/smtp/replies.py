@@ -99,7 +99,7 @@ class ReplyReader:
         return None
 
     def _reply(self, code: int) -> Reply:
-        """RFC 5321 section 4.2.1: all lines have one code; where they have not, the last one counts, as with Postfix."""
+        """RFC 5321 section 4.2.1: all lines have one code; where they have not, the last one counts (so Postfix)."""
         lines = [_printable(line) for line in self._lines]
         self._lines, self._taken, self._count = [], 0, 0
         enhanced, told = "", []

@@ -65,8 +65,8 @@ class Transaction:
         if reply.code == SHUTTING_DOWN:
             self._decide_rest(Verdict.TEMPORARY, reply.status, str(reply), step.phase, reply.code)
             return [*self._done(), Close()]
-        expected = (3,) if step.phase is Phase.DATA else (2,)
-        if reply.kind not in (*expected, 4, 5) and step.command:
+        yes = reply.code == GO_AHEAD if step.phase is Phase.DATA else reply.kind == 2
+        if not yes and reply.kind not in (4, 5) and step.command:
             return self.fail(f"unexpected reply to {step.phase.value}: {reply}", "4.5.0")
         match step.phase:
             case Phase.RSET:
