@@ -100,6 +100,11 @@ class Connection(asyncio.Protocol):
         return self._closing or self._lost
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the peer will say nothing more than what is `unread`."""
+        return self._ended
+
+    @property
     def is_draining(self) -> bool:
         """Whether this process wants to stop: finish the command, then say goodbye."""
         return self._draining
