@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in deploy/dev.
 .DEFAULT_GOAL := help
-.PHONY: help setup servers check test demo bench soak world lock clean
+.PHONY: docs help setup servers check test demo bench soak world lock clean
 PY := .venv/bin/python
 
 help: ## say what the targets are
@@ -30,6 +30,9 @@ soak: servers ## a long run under load and faults
 
 world: setup ## the seeded world with faults: make world ARGS="--seeds 1000"
 	@$(PY) -m tests.world $(ARGS)
+
+docs: setup ## write the pages that follow from the code: settings, metrics, the events' schema
+	@$(PY) deploy/dev/pages.py $(ARGS)
 
 lock: setup ## write requirements/*.txt anew: make lock ARGS=--upgrade
 	@sh deploy/dev/lock.sh $(ARGS)

@@ -90,10 +90,13 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Mail read."""
 
     imap: Listener = "127.0.0.1:2143"
+    """IMAP: STARTTLS, then login."""
     imaps: Listener = "127.0.0.1:2993"
+    """IMAP: TLS from the start."""
     pop3: Listener = "127.0.0.1:2110"
+    """POP3: STLS, then login."""
     pop3s: Listener = "127.0.0.1:2995"
-    managesieve: Listener = ""
+    """POP3: TLS from the start."""
     max_connections: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Open connections in all."""
     max_connections_per_client: Annotated[int, msgspec.Meta(ge=1)] = 100
@@ -132,6 +135,7 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True):
     smarthost: str = ""
     """`host:port` that takes all mail for elsewhere; empty looks up the MX of each domain."""
     smarthost_user: str = ""
+    """Who we log in as at the smarthost, under TLS; empty is nobody."""
     smarthost_password_file: str = ""
     """A file that holds the password, alone on its first line."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 25
@@ -216,6 +220,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls: TlsSettings = TlsSettings()
     http: HttpSettings = HttpSettings()
     processors: tuple[ProcessorSettings, ...] = ()
+    """The pipeline, in order."""
 
     @property
     def data_path(self) -> Path:
