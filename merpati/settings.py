@@ -97,6 +97,8 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """POP3: STLS, then login."""
     pop3s: Listener = "127.0.0.1:2995"
     """POP3: TLS from the start."""
+    managesieve: Listener = ""
+    """Kept for ManageSieve, which is not served yet: it must be off."""
     max_connections: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Open connections in all."""
     max_connections_per_client: Annotated[int, msgspec.Meta(ge=1)] = 100
