@@ -18,6 +18,8 @@ class ImapLimits:
 
     before_login: float = 60.0
     """Seconds of silence before login."""
+    login_within: float = 300.0
+    """Seconds in which a client must have logged in."""
     idle: float = 1800.0
     """Seconds of silence after login: RFC 9051 section 5.4 asks for at least 30 minutes."""
     max_message: int = 50 * 1024 * 1024

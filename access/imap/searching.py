@@ -7,32 +7,43 @@ loop, so that a search of a large mailbox holds up nobody else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 
-from access.imap.selected import Found, Selected
+from access.imap.selected import Found, Selected, by_view
 from access.imap.wire import search as keys
 from access.imap.wire.search import Key
-from access.imap.wordsearch import matches
+from access.imap.wordsearch import matches, reads_header_only
+from merpati.clock import Clock
 from merpati.mailbox.api import BodyMissing
 
-BATCH = 32
+BATCH = 64
 """Messages read at once for a search of their bytes."""
-DAY = 86_400
-COSTLY = (keys.Text, keys.Header)
+BATCH_BYTES = 8 << 20
+"""Bytes of messages held at once."""
+MAX_BYTES = 16 << 20
+"""Bytes of one message that are looked through."""
+HEAD = 112 * 1024
+"""Bytes in which the header fields that are told apart stand."""
+BREATH = 20_000
+"""Messages tested before other sessions get a turn."""
+EPOCH = date(1970, 1, 1)
 
 
 class Search:
-    """One SEARCH: `now` is the time, for OLDER and YOUNGER."""
+    """One SEARCH; the clock says what is OLDER and YOUNGER."""
 
-    def __init__(self, selected: Selected, now: float) -> None:
+    def __init__(self, selected: Selected, clock: Clock) -> None:
         self._selected = selected
-        self._now = now
+        self._clock = clock
+        self._now = clock.time()
+        self._tested = 0
 
     async def find(self, key: Key, among: Sequence[Found]) -> list[Found]:
         """Those of `among` that `key` finds, in their order."""
+        await self._breathe(len(among))
         match key:
-            case keys.All() | keys.SaveDateSupported():
+            case keys.All():
                 return list(among)
             case keys.And(parts):
                 return await self._all(parts, among)
@@ -60,31 +71,51 @@ class Search:
             left = await self.find(part, left) if left else []
         return left
 
+    async def _breathe(self, tests: int) -> None:
+        self._tested += tests
+        if self._tested > BREATH:
+            self._tested = 0
+            await self._clock.sleep(0)
+
     async def _sent(self, key: keys.Date, among: Sequence[Found]) -> list[Found]:
-        hits = []
-        for one in among:
-            _, view, row = one
-            (summary,) = await view.summaries((row,))
-            # a message without a readable Date field is looked for by the day it came
-            at = summary.sent if summary.sent is not None else view.dates[row]
-            if _on_day(key, at):
-                hits.append(one)
+        hits: list[Found] = []
+        for view, run in by_view(among, BREATH):
+            summaries = await view.summaries([row for _, _, row in run])
+            for one, summary in zip(run, summaries, strict=True):
+                # a message without a readable Date field is looked for by the day it came
+                day = summary.sent_day
+                if _on_day(key, _day_of(view.dates[one[2]]) if day is None else EPOCH + timedelta(day)):
+                    hits.append(one)
+            await self._breathe(len(run))
         return hits
 
     async def _read(self, key: keys.Text | keys.Header, among: Sequence[Found]) -> list[Found]:
+        most = HEAD if reads_header_only(key) else MAX_BYTES
         hits: list[Found] = []
-        for start in range(0, len(among), BATCH):
-            batch = among[start : start + BATCH]
-            bodies = await asyncio.gather(*[self._body(one) for one in batch])
-            found = await asyncio.to_thread(_matching, key, batch, bodies)
-            hits += found
+        for batch in _batches(among, most):
+            bodies = await asyncio.gather(*[self._body(one, most) for one in batch])
+            hits += await asyncio.to_thread(_matching, key, batch, bodies)
         return hits
 
-    async def _body(self, one: Found) -> bytes:
+    async def _body(self, one: Found, most: int) -> bytes:
+        ref = one[1].body(one[2])
+        account = self._selected.account
         try:
-            return await self._selected.account.body(one[1].body(one[2]))
+            return await (account.body(ref) if ref.size <= most else account.body_range(ref, 0, most))
         except BodyMissing:
             return b""  # what cannot be read is not found; FETCH says what is wrong
+
+
+def _batches(among: Sequence[Found], most: int) -> Iterator[Sequence[Found]]:
+    start = held = 0
+    for at, (_, view, row) in enumerate(among):
+        size = min(view.sizes[row], most)
+        if at > start and (at - start == BATCH or held + size > BATCH_BYTES):
+            yield among[start:at]
+            start, held = at, 0
+        held += size
+    if start < len(among):
+        yield among[start:]
 
 
 def _matching(key: keys.Text | keys.Header, batch: Sequence[Found], bodies: Sequence[bytes]) -> list[Found]:
@@ -113,9 +144,9 @@ def _cost(key: Key) -> int:
 def _column_test(key: Key, now: float) -> Callable[[Found], bool]:
     match key:
         case keys.Flagged(flag):
-            return lambda one: bool(one[1].flags[one[2]] & one[1].flag_bits((flag,)))
+            return _flag_test(flag)
         case keys.Date():
-            return lambda one: _on_day(key, one[1].dates[one[2]])
+            return lambda one: _on_day(key, _day_of(one[1].dates[one[2]]))
         case keys.Age(older, seconds):
             # RFC 5032 section 3.1
             return lambda one: (one[1].dates[one[2]] <= now - seconds) is older
@@ -125,11 +156,23 @@ def _column_test(key: Key, now: float) -> Callable[[Found], bool]:
             return lambda one: one[1].modseqs[one[2]] >= modseq
         case keys.EmailId(identity):
             return lambda one: one[1].email_id(one[2]) == identity
-    return lambda one: False  # Recent: no message is; ThreadId: none is kept
+    return lambda one: False  # Recent: no message is; threads and dates of saving are not kept
 
 
-def _on_day(key: keys.Date, at: float) -> bool:
-    day = _day_of(at)
+def _flag_test(flag: str) -> Callable[[Found], bool]:
+    bits: dict[int, int] = {}
+
+    def test(one: Found) -> bool:
+        view = one[1]
+        wanted = bits.get(id(view))
+        if wanted is None:
+            wanted = bits[id(view)] = view.flag_bits((flag,))
+        return bool(view.flags[one[2]] & wanted)
+
+    return test
+
+
+def _on_day(key: keys.Date, day: date) -> bool:
     match key.when:
         case "before":
             return day < key.day

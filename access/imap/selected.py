@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from access.imap.wire import codes, responses
-from access.imap.wire.sequence import SequenceSet, set_of
+from access.imap.wire.sequence import SequenceSet
 from merpati.mailbox.api import SYSTEM_FLAGS, Account, FolderId, FolderView
 from merpati.mailbox.types import ModSeq, SeqNum, Uid
 
+MAX_UID = (1 << 32) - 1
+NOTHING: Mapping[int, int] = {}
 Found = tuple[int, FolderView, int]
 """A message: its sequence number, the view that has it, its row there."""
 
@@ -73,7 +75,8 @@ class Selected:
         elif uid:
             rows = (row for begin, end in messages.slices(self.uids) for row in range(begin, end))
         else:
-            rows = (n - 1 for low, high in messages.resolve(len(self.uids)) for n in range(low, high + 1))
+            numbers = range(1, len(self.uids) + 1)
+            rows = (row for begin, end in messages.slices(numbers) for row in range(begin, end))
         if not self._ghosts:
             view = self.view
             if self.uids is view.uids:
@@ -99,22 +102,24 @@ class Selected:
 
     # Telling
 
-    async def news(self, *, expunges: bool, vanished: bool = False, silent: frozenset[int] = frozenset()) -> bytes:
+    async def news(self, *, expunges: bool, modseq: bool = False, silent: Mapping[int, int] = NOTHING) -> bytes:
         """What has changed since the client was last told, as responses, in the order they must come.
 
-        `expunges`: EXPUNGE may be sent now; else those messages stay numbered until it may.  `vanished`: as VANISHED
-        (QRESYNC).  `silent`: UIDs whose flags the client just set itself with .SILENT.
+        `expunges`: EXPUNGE may be sent now; else those messages stay numbered until it may.  `modseq`: tell MODSEQs
+        (CONDSTORE).  `silent`: UIDs, and the flag bits that the client just gave them itself with .SILENT.
         """
         before, now = self.view, await self.account.folder(self.folder)
         lines: list[bytes] = []
-        if now.number != before.number:
+        if now.number > before.number:
             self._remember_gone(before, now)
             self.view = now
         if expunges and self._ghosts:
-            lines.append(self._expunged(vanished=vanished))
-        if now.number != before.number:
+            lines.append(self._expunged())
+        if now.number > before.number:
             lines.append(self._arrived(now))
-            lines.append(self._flagged(before, now, silent))
+            lines.append(self._flagged(before, now, silent, modseq=modseq))
+        if not self._ghosts and len(self.uids) == self.view.exists:
+            self.uids = self.view.uids  # in step: share the view's column
         return b"".join(lines)
 
     def _remember_gone(self, before: FolderView, now: FolderView) -> None:
@@ -124,33 +129,23 @@ class Selected:
                 if uid not in self._ghosts and self._row_of(uid) >= 0:
                     self._ghosts[uid] = (before, row)
 
-    def _expunged(self, *, vanished: bool) -> bytes:
-        gone = sorted(self._ghosts)
-        rows = [self._row_of(uid) for uid in gone]
-        self._ghosts.clear()
-        kept = array(self.uids.typecode, self.uids)
-        for row in reversed(rows):
-            del kept[row]
-        self.uids = kept
-        if vanished:
-            return responses.vanished(set_of(gone))
+    def _expunged(self) -> bytes:
+        gone = self._ghosts.keys()
+        rows = [self._row_of(uid) for uid in sorted(gone)]
+        self.uids = array(self.uids.typecode, [uid for uid in self.uids if uid not in gone])
+        self._ghosts = {}
         # from the highest down, so that each number is still what the client counts by
         return b"".join([responses.expunge(SeqNum(row + 1)) for row in reversed(rows)])
 
     def _arrived(self, now: FolderView) -> bytes:
         last = self.uids[-1] if len(self.uids) else 0
-        first_new = now.rows(last + 1, 1 << 32)
-        if not len(first_new):
-            if not self._ghosts:
-                self.uids = now.uids  # the same numbers: share the view's column
+        new = now.rows(last + 1, MAX_UID)
+        if not len(new):
             return b""
-        if not self._ghosts and len(self.uids) + len(first_new) == now.exists:
-            self.uids = now.uids  # in step again: share the view's column
-        else:
-            self.uids = array(self.uids.typecode, self.uids) + now.uids[first_new.start : first_new.stop]
+        self.uids = array(self.uids.typecode, self.uids) + now.uids[new.start : new.stop]
         return responses.exists(len(self.uids))
 
-    def _flagged(self, before: FolderView, now: FolderView, silent: frozenset[int]) -> bytes:
+    def _flagged(self, before: FolderView, now: FolderView, silent: Mapping[int, int], *, modseq: bool) -> bytes:
         lines = []
         if len(now.keywords) > self._told_keywords:
             self._told_keywords = len(now.keywords)
@@ -158,13 +153,21 @@ class Selected:
         known = before.info.uidnext
         for row in now.changed_since(before.number):
             uid = now.uids[row]
-            if uid < known and uid not in silent and (seq := self.seq(uid)):
-                lines.append(flags_line(seq, uid, now, row))
+            if uid >= known or not (seq := self.seq(uid)):
+                continue
+            if silent.get(uid) != now.flags[row]:
+                lines.append(flags_line(seq, uid, now, row, modseq=modseq))
+            elif modseq:
+                # RFC 7162 section 3.1.3: .SILENT does not keep the MODSEQ from being told
+                lines.append(b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (seq, uid, now.modseqs[row]))
         return b"".join(lines)
 
 
-def flags_line(seq: int, uid: int, view: FolderView, row: int) -> bytes:
+def flags_line(seq: int, uid: int, view: FolderView, row: int, *, modseq: bool = False) -> bytes:
     """FETCH of UID and FLAGS: with its UID a client need not trust its numbering."""
+    if modseq:
+        flags = view.flags_text(view.flags[row])
+        return b"* %d FETCH (UID %d FLAGS (%b) MODSEQ (%d))\r\n" % (seq, uid, flags, view.modseqs[row])
     return b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (seq, uid, view.flags_text(view.flags[row]))
 
 
@@ -176,3 +179,12 @@ def uids_of(found: Sequence[Found]) -> list[Uid]:
 def highest(found: Sequence[Found]) -> ModSeq | None:
     """The greatest MODSEQ among messages."""
     return ModSeq(max(view.modseqs[row] for _, view, row in found)) if found else None
+
+
+def by_view(found: Sequence[Found], most: int) -> Iterator[tuple[FolderView, Sequence[Found]]]:
+    """Runs of messages of one view, in order, none longer than `most`."""
+    start = 0
+    for at in range(1, len(found) + 1):
+        if at == len(found) or found[at][1] is not found[start][1] or at - start == most:
+            yield found[start][1], found[start:at]
+            start = at

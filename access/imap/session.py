@@ -14,7 +14,7 @@ from access.imap import commands as _  # noqa: F401  (fills the table)
 from access.imap.capabilities import capabilities
 from access.imap.failures import no_for
 from access.imap.selected import Selected
-from access.imap.table import LOGGED_IN, TABLE, Reply, Slice, State
+from access.imap.table import LOGGED_IN, TABLE, Refusal, Reply, Slice, State
 from access.imap.wire import codes, responses
 from access.imap.wire.commands import Idle, Logout, Unknown, Verb
 from access.imap.wire.events import Bad, Command, Event, Fatal, NeedLiteral
@@ -22,16 +22,19 @@ from access.imap.wire.limits import AFTER_LOGIN, BEFORE_LOGIN, Limits
 from access.imap.wire.reader import Reader
 from merpati.errors import MerpatiError
 from merpati.mailbox.api import Account, NoSuchFolder
-from merpati.net.streams import Connection, Disconnected, Draining, TimedOut
+from merpati.net.failures import Disconnected, Draining, TimedOut
+from merpati.net.limits import Pace
+from merpati.net.streams import Connection
 from merpati.telemetry import logger
 
 if TYPE_CHECKING:
-    from merpati.auth.authenticator import Principal
-
     from access.imap.context import ImapContext
+    from merpati.auth.credentials import Principal
 
 FLUSH = 256 * 1024
 """Bytes of responses gathered before the client is waited for."""
+PACE = Pace()
+"""How slowly a command that has begun may come."""
 
 
 class Session:
@@ -45,13 +48,14 @@ class Session:
         self.account: Account | None = None
         self.selected: Selected | None = None
         self.enabled: frozenset[str] = frozenset()
-        self.silenced: frozenset[int] = frozenset()
-        """UIDs whose flags a STORE.SILENT just set: not to be told back."""
+        self.silenced: dict[int, int] = {}
+        """UIDs, and the flag bits that the client believes them to have as it just set them: not to be told back."""
         self.tag = b""
         """The tag of the command at work: ESEARCH names it."""
         self.over = False
         self._bad = 0
         self._written = 0
+        self._began = self._command_began = connection.time()
         self.log = logger("access/imap").bind(client=connection.peer.host)
 
     @property
@@ -70,6 +74,11 @@ class Session:
     def utf8(self) -> bool:
         """Whether mailbox names go as UTF-8 (RFC 6855)."""
         return "UTF8=ACCEPT" in self.enabled
+
+    @property
+    def condstore(self) -> bool:
+        """Whether a change of flags is told with its MODSEQ (RFC 7162 section 3.1)."""
+        return "CONDSTORE" in self.enabled
 
     def capabilities(self) -> tuple[str, ...]:
         """What CAPABILITY says now: it differs before and after TLS and login."""
@@ -91,25 +100,31 @@ class Session:
         while not self.over:
             event = self.reader.next()
             if event is None:
-                if not await self._receive():
+                if not await self.receive():
                     return
             else:
                 await self._handle(event)
         await self.flush()
 
-    async def _receive(self) -> bool:
+    async def receive(self) -> bool:
         """More input; False if there will be none."""
         await self.flush()
         limits = self.context.limits
-        patience = limits.idle if self.state in LOGGED_IN else limits.before_login
+        logged_in = self.state in LOGGED_IN
+        patience, until = (limits.idle, None) if logged_in else (limits.before_login, self._began + limits.login_within)
+        in_command = self.reader.in_command
+        if in_command:
+            until = PACE.until(self._command_began, self.reader.held)
         try:
-            data = await self.connection.read(timeout=patience, between=not self.reader.in_command)
+            data = await self.connection.read(timeout=patience, until=until, between=not in_command)
         except TimedOut:
             self.bye("Autologout; idle for too long")
             return True
         except Draining:
             self.bye("This server is being restarted; come again")  # RFC 9051 section 7.1.5
             return True
+        if not in_command:
+            self._command_began = self.connection.time()
         self.reader.feed(data)
         return bool(data)
 
@@ -133,6 +148,7 @@ class Session:
         self.tag = tag
         place = TABLE.get(type(verb))
         began = self.context.clock.monotonic()
+        reply: Reply | None
         if place is None:
             name = verb.name if isinstance(verb, Unknown) else verb.word
             reply = Reply(f"{name[:32]} is not known here", status=b"BAD")
@@ -140,16 +156,21 @@ class Session:
             reply = Reply(f"{verb.word} cannot be used in this state", status=b"BAD")
         else:
             reply = await self._run(place, verb)
-        if not isinstance(verb, Logout) and not self.over:
+        if reply is None:
+            return
+        if not self.over:
             await self.tell(expunges=place is None or place.tells_expunges(verb))
-        self.write(responses.tagged(tag, reply.status, reply.text, reply.code))
+        if not self.over or isinstance(verb, Logout):
+            self.write(responses.tagged(tag, reply.status, reply.text, reply.code))
         self._count(verb, reply, began)
 
-    async def _run(self, place: Slice, verb: Verb) -> Reply:
+    async def _run(self, place: Slice, verb: Verb) -> Reply | None:
         try:
             return await place.run(self, verb)
         except Disconnected:
             raise
+        except Refusal as refusal:
+            return refusal.reply
         except MerpatiError as failure:
             self.log.info("command failed", command=verb.word, failure=str(failure))
             return no_for(failure, verb)
@@ -184,12 +205,11 @@ class Session:
 
     async def tell(self, *, expunges: bool) -> None:
         """Tell what has changed in the selected mailbox; if it is gone, end: RFC 2180 section 3.3 leaves that to us."""
-        silent, self.silenced = self.silenced, frozenset()
+        silent, self.silenced = self.silenced, {}
         if self.selected is None:
             return
         try:
-            vanished = "QRESYNC" in self.enabled
-            self.write(await self.selected.news(expunges=expunges, vanished=vanished, silent=silent))
+            self.write(await self.selected.news(expunges=expunges, modseq=self.condstore, silent=silent))
         except NoSuchFolder:
             self.bye("The selected mailbox was deleted")
         except MerpatiError as failure:
@@ -205,14 +225,15 @@ class Session:
     def log_in(self, principal: Principal) -> None:
         """Enter the authenticated state."""
         self.principal = principal
-        self.account = self.context.mailboxes.account(principal.account)
+        self.account = self.context.mailboxes.account(principal.account_id)
         self.reader.limits = _after_login(self.context.limits.max_message)
-        self.log = self.log.bind(account=principal.account)
+        self.log = self.log.bind(account=principal.account_id)
 
     def forget_client(self) -> None:
         """Before TLS nothing the client said counts (RFC 9051 section 6.2.1)."""
         self.reader = Reader(BEFORE_LOGIN)
         self.enabled = frozenset()
+        self._bad = 0
 
 
 def _after_login(max_message: int) -> Limits:

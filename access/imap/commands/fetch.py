@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from access.imap import columns
 from access.imap.bodies import message_line
-from access.imap.selected import Found, Selected, uids_of
+from access.imap.selected import Found, Selected, by_view, uids_of
 from access.imap.session import Session
 from access.imap.table import Reply, State, command
 from access.imap.wire import codes
 from access.imap.wire.commands import Fetch
 from access.imap.wire.fetch import Att, Item, sets_seen
+from merpati.errors import Temporary
 from merpati.mailbox.api import SEEN, BodyMissing, FolderView
 
 ROWS = 5_000
@@ -25,6 +26,8 @@ async def fetch(session: Session, verb: Fetch) -> Reply:
     assert selected is not None
     if not verb.uid and verb.messages.beyond(len(selected.uids)):
         return Reply("No such message", status=b"BAD")
+    if verb.vanished:
+        return Reply("QRESYNC is not enabled", status=b"BAD")  # RFC 7162 section 3.2.6
     items = _items(session, verb)
     found = selected.find(verb.messages, uid=verb.uid)
     if verb.changed_since is not None:
@@ -34,7 +37,7 @@ async def fetch(session: Session, verb: Fetch) -> Reply:
         found = [(seq, *_newest(selected, view, row)) for seq, view, row in found]
     if columns.needs_bytes(items):
         return await _with_bytes(session, found, items)
-    for view, run in _by_view(found):
+    for view, run in by_view(found, ROWS):
         await session.write_much(await columns.lines(view, run, items))
     return Reply("Fetched")
 
@@ -57,10 +60,18 @@ async def _mark_seen(
     unseen = [one for one in found if not one[1].flags[one[2]] & SEEN]
     if not unseen:
         return items
-    stored = await session.mailbox.store(selected.folder, uids_of(unseen), ("\\Seen",), mode="add")
-    session.silenced = frozenset(stored.changed)  # told here, not again behind the command
-    session.write(await selected.news(expunges=False, silent=session.silenced))  # the view must have what is told
-    return items if Att.FLAGS in items else (*items, Att.FLAGS)
+    try:
+        stored = await session.mailbox.store(selected.folder, uids_of(unseen), ("\\Seen",), mode="add")
+    except Temporary as failure:
+        # a store that takes nothing in must not keep anybody from reading
+        session.log.warning("not marked as seen", failure=str(failure))
+        return items
+    changed = set(stored.changed)
+    told = {view.uids[row]: view.flags[row] | SEEN for _, view, row in unseen if view.uids[row] in changed}
+    # the view must have what is told; flags that somebody else set besides are told by this
+    session.write(await selected.news(expunges=False, modseq=session.condstore, silent=told))
+    wanted = (Att.FLAGS, Att.MODSEQ) if session.condstore else (Att.FLAGS,)
+    return (*items, *(item for item in wanted if item not in items))
 
 
 def _newest(selected: Selected, view: FolderView, row: int) -> tuple[FolderView, int]:
@@ -80,12 +91,3 @@ async def _with_bytes(session: Session, found: Sequence[Found], items: Sequence[
     if missing:
         return Reply(f"{missing} of the messages cannot be read now", codes.UNAVAILABLE, b"NO")
     return Reply("Fetched")
-
-
-def _by_view(found: Sequence[Found]) -> Iterator[tuple[FolderView, Sequence[Found]]]:
-    """Runs of messages of one view, in order, none longer than ROWS."""
-    start = 0
-    for at in range(1, len(found) + 1):
-        if at == len(found) or found[at][1] is not found[start][1] or at - start == ROWS:
-            yield found[start][1], found[start:at]
-            start = at

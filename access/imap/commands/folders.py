@@ -27,7 +27,7 @@ async def create(session: Session, verb: Create) -> Reply:
 async def delete(session: Session, verb: Delete) -> Reply:
     """RFC 9051 section 6.3.5."""
     selected = session.selected
-    info = session.mailbox.view().folders.get(verb.mailbox)
+    info = (await session.mailbox.refresh()).folders.get(verb.mailbox)
     await session.mailbox.delete(verb.mailbox)
     if selected is not None and info is not None and selected.folder == info.id:
         session.selected = None  # the client did it itself: no need for BYE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from access.imap.session import Session
 from access.imap.table import LOGGED_IN, Reply, command
@@ -11,7 +11,7 @@ from access.imap.wire.commands import List, Lsub, Status
 from access.imap.wire.wildcard import matcher
 from merpati.mailbox.api import DELIMITER, AccountView, FolderInfo
 
-STATUS_ITEMS = {
+STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str]] = {
     "MESSAGES": lambda info: info.exists,
     "RECENT": lambda info: 0,
     "UIDNEXT": lambda info: info.uidnext,
@@ -39,48 +39,47 @@ async def list_folders(session: Session, verb: List) -> Reply:
         return Reply("RECURSIVEMATCH needs another option", status=b"BAD")  # RFC 5258 section 3
     view = await session.mailbox.refresh()
     wanted = [matcher(verb.reference + pattern) for pattern in verb.patterns]
-    for name in _names(view, verb.selection):
-        if any(match(name) for match in wanted):
-            await _tell(session, view, name, verb)
+    above = _above(view.folders)
+    selected = _selected(view, verb.selection)
+    above_selected = _above(selected) if "RECURSIVEMATCH" in verb.selection else frozenset()
+    for name in dict.fromkeys((*view.folders, *sorted(selected))):
+        if (name in selected or name in above_selected) and any(match(name) for match in wanted):
+            await _tell(session, view, name, verb, above=name in above, why=name in above_selected)
     return Reply("Listed")
 
 
-async def _tell(session: Session, view: AccountView, name: str, verb: List) -> None:
-    children = _subscribed_below(view, name) if "RECURSIVEMATCH" in verb.selection else False
+async def _tell(session: Session, view: AccountView, name: str, verb: List, *, above: bool, why: bool) -> None:
     info = view.folders.get(name)
-    if "RECURSIVEMATCH" in verb.selection and name not in view.subscriptions and not children:
-        return
-    attributes = _attributes(view, name, info, subscribed={"SUBSCRIBED"} & {*verb.selection, *verb.returns} != set())
-    line = responses.list_line(name, attributes, utf8=session.utf8, child_info=("SUBSCRIBED",) if children else ())
+    attributes = _attributes(view, name, info, above=above)
+    if "SUBSCRIBED" in (*verb.selection, *verb.returns) and name in view.subscriptions:
+        attributes.append("\\Subscribed")
+    # RFC 5258 section 3.5: which options chose something below
+    reasons = [option for option in ("SUBSCRIBED", "SPECIAL-USE") if why and option in verb.selection]
+    line = responses.list_line(name, attributes, utf8=session.utf8, child_info=reasons)
     await session.write_much(line)
     if verb.status and info is not None:
         await session.write_much(_status_line(session, info, verb.status))
 
 
-def _names(view: AccountView, selection: Iterable[str]) -> list[str]:
+def _selected(view: AccountView, selection: Iterable[str]) -> frozenset[str]:
+    """The names that all selection options choose; without any, every folder."""
+    names = view.subscriptions if "SUBSCRIBED" in selection else frozenset(view.folders)
     if "SPECIAL-USE" in selection:
-        return [name for name, info in view.folders.items() if info.special_use]
-    if "SUBSCRIBED" not in selection:
-        return list(view.folders)
-    if "RECURSIVEMATCH" in selection:
-        return list(dict.fromkeys([*view.folders, *sorted(view.subscriptions)]))
-    return sorted(view.subscriptions, key=lambda name: (name != "INBOX", name))
+        names = frozenset(name for name in names if (info := view.folders.get(name)) and info.special_use)
+    return names
 
 
-def _attributes(view: AccountView, name: str, info: FolderInfo | None, *, subscribed: bool) -> list[str]:
-    below = any(other.startswith(name + DELIMITER) for other in view.folders)
-    attributes = ["\\HasChildren" if below else "\\HasNoChildren"]
+def _above(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(parent for name in names for parent in _parents(name))
+
+
+def _attributes(view: AccountView, name: str, info: FolderInfo | None, *, above: bool) -> list[str]:
+    attributes = ["\\HasChildren" if above else "\\HasNoChildren"]
     if info is None:
-        attributes.insert(0, "\\NonExistent")
+        attributes.insert(0, "\\NonExistent")  # RFC 5258 section 3: subscribed, and no folder
     elif info.special_use:
         attributes.append(info.special_use)
-    if subscribed and name in view.subscriptions:
-        attributes.append("\\Subscribed")
     return attributes
-
-
-def _subscribed_below(view: AccountView, name: str) -> bool:
-    return any(other.startswith(name + DELIMITER) for other in view.subscriptions)
 
 
 @command(Lsub, LOGGED_IN)

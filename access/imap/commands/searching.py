@@ -11,7 +11,9 @@ from access.imap.table import Reply, State, command
 from access.imap.wire import responses
 from access.imap.wire import search as keys
 from access.imap.wire.commands import Search
-from access.imap.wire.sequence import SequenceSet, set_of
+from access.imap.wire.sequence import STAR, SequenceSet, set_of
+
+EVERYTHING = SequenceSet(((1, STAR),))
 
 
 @command(Search, State.SELECTED, tells_expunges=lambda verb: verb.uid)
@@ -19,8 +21,8 @@ async def search(session: Session, verb: Search) -> Reply:
     """RFC 9051 section 6.4.4."""
     selected = session.selected
     assert selected is not None
-    everything = selected.find(SequenceSet(((1, max(1, len(selected.uids))),)), uid=False) if selected.uids else []
-    found = await Searching(selected, session.context.clock.time()).find(verb.key, everything)
+    everything = selected.find(EVERYTHING, uid=False)
+    found = await Searching(selected, session.context.clock).find(verb.key, everything)
     by_modseq = _asks_modseq(verb.key)
     if by_modseq:
         session.enabled |= {"CONDSTORE"}
@@ -30,19 +32,20 @@ async def search(session: Session, verb: Search) -> Reply:
         session.write(responses.search(numbers, modseq))
         return Reply("Searched")
     if "SAVE" in verb.returns:
-        selected.saved = tuple(_saved(verb.returns, uids_of(found)))
+        selected.saved = tuple(uids_of(_chosen(verb.returns, found)))
     if set(verb.returns) != {"SAVE"}:
-        results = _results(verb.returns or ("ALL",), numbers, found if by_modseq else ())
+        chosen = _chosen(verb.returns, found) if by_modseq else ()
+        results = _results(verb.returns, numbers, chosen)
         session.write(responses.esearch(session.tag, uid=verb.uid, results=results))
     return Reply("Searched")
 
 
-def _saved(returns: Sequence[str], uids: Sequence[int]) -> Sequence[int]:
-    """RFC 5182 section 2.1: with MIN or MAX alone only those are saved."""
-    if not uids or {"ALL", "COUNT"} & set(returns) or not {"MIN", "MAX"} & set(returns):
-        return uids
-    kept = {uids[0]} if "MIN" in returns else set()
-    return sorted(kept | ({uids[-1]} if "MAX" in returns else set()))
+def _chosen(returns: Sequence[str], found: Sequence[Found]) -> Sequence[Found]:
+    """With MIN or MAX alone only those count (RFC 5182 section 2.1, RFC 7162 section 3.1.6)."""
+    if not found or {"ALL", "COUNT"} & set(returns) or not {"MIN", "MAX"} & set(returns):
+        return found
+    ends = {"MIN": found[0], "MAX": found[-1]}
+    return list({one[0]: one for end, one in ends.items() if end in returns}.values())
 
 
 def _results(returns: Sequence[str], numbers: Sequence[int], found: Sequence[Found]) -> list[tuple[str, bytes]]:

@@ -12,6 +12,8 @@ from access.imap.wire.commands import Close, Select, Unselect
 @command(Select, LOGGED_IN)
 async def select(session: Session, verb: Select) -> Reply:
     """RFC 9051 section 6.3.2: a strong read; if it fails, no mailbox is selected."""
+    if verb.qresync is not None:
+        return Reply("QRESYNC is not enabled", status=b"BAD")  # RFC 7162 section 3.2.5
     if session.selected is not None:
         session.selected = None
         session.write(responses.ok("The mailbox before is closed", codes.CLOSED))

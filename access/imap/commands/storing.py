@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from access.imap.selected import Selected, flags_line, uids_of
+from typing import Literal
+
+from access.imap.selected import Found, flags_line, uids_of
 from access.imap.session import Session
 from access.imap.table import Reply, State, command
 from access.imap.wire import codes
 from access.imap.wire.commands import Store
 from access.imap.wire.sequence import set_of
-from merpati.mailbox.api import Stored
-from merpati.mailbox.types import Uid
+from merpati.mailbox.api import FolderView, Stored
 
-MODES = {"replace": "set", "add": "add", "remove": "remove"}
+MODES: dict[str, Literal["set", "add", "remove"]] = {"replace": "set", "add": "add", "remove": "remove"}
 
 
 @command(Store, State.SELECTED, tells_expunges=lambda verb: verb.uid)
@@ -26,32 +27,47 @@ async def store(session: Session, verb: Store) -> Reply:
     if verb.unchanged_since is not None:
         session.enabled |= {"CONDSTORE"}
     found = selected.find(verb.messages, uid=verb.uid)
-    uids = uids_of(found)
     flags = tuple(flag for flag in verb.flags if flag != "\\Recent")
     stored = await session.mailbox.store(
-        selected.folder, uids, flags, mode=MODES[verb.how], unchanged_since=verb.unchanged_since
+        selected.folder, uids_of(found), flags, mode=MODES[verb.how], unchanged_since=verb.unchanged_since
     )
-    await _tell(session, selected, verb, uids, stored)
+    after = await session.mailbox.folder(selected.folder)
+    if verb.silent:
+        session.silenced = _believed(verb, flags, found, after, stored)
+    await _tell_unchanged(session, verb, found, after, stored)
     if stored.modified:
         numbers = stored.modified if verb.uid else selected.seqs(stored.modified)
         return Reply("Some were changed meanwhile", codes.modified(set_of(numbers)))
     return Reply("Stored")
 
 
-async def _tell(session: Session, selected: Selected, verb: Store, uids: list[Uid], stored: Stored) -> None:
-    """RFC 9051 section 6.4.6: without .SILENT every named message is told, changed or not; with it none."""
-    view = await session.mailbox.folder(selected.folder)
+def _believed(
+    verb: Store, flags: tuple[str, ...], found: list[Found], after: FolderView, stored: Stored
+) -> dict[int, int]:
+    """The flag bits that the client takes its messages to have now, who asked not to be told."""
+    named = after.flag_bits(flags)
     changed = set(stored.changed)
-    if "CONDSTORE" in session.enabled:
-        # RFC 7162 section 3.1.3: the new MODSEQ is told even with .SILENT
-        silent = b"* %d FETCH (UID %d MODSEQ (%d))\r\n"
-        for uid in stored.changed:
-            if row_seq := selected.seq(uid):
-                await session.write_much(silent % (row_seq, uid, stored.modseq))
-    if verb.silent:
-        session.silenced = frozenset(changed)
+    believed = {}
+    for _, view, row in found:
+        uid, bits = view.uids[row], view.flags[row]
+        if uid in changed:
+            believed[uid] = named if verb.how == "replace" else bits | named if verb.how == "add" else bits & ~named
+    return believed
+
+
+async def _tell_unchanged(session: Session, verb: Store, found: list[Found], after: FolderView, stored: Stored) -> None:
+    """RFC 9051 section 6.4.6: without .SILENT every named message is told, those too that had the flags already."""
+    conditional = verb.unchanged_since is not None
+    if verb.silent and not conditional:
         return
-    for uid in uids:
-        row = view.row(uid)
-        if uid not in changed and uid not in stored.modified and row >= 0:
-            await session.write_much(flags_line(selected.seq(uid), uid, view, row))
+    done = {*stored.changed, *stored.modified}
+    for seq, view, row in found:
+        uid = view.uids[row]
+        now = after.row(uid)
+        if uid in done or now < 0:
+            continue
+        if verb.silent:
+            # RFC 7162 section 3.1.3: of a conditional STORE the MODSEQ is always told
+            await session.write_much(b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (seq, uid, after.modseqs[now]))
+        else:
+            await session.write_much(flags_line(seq, uid, after, now, modseq=session.condstore))
