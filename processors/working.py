@@ -136,6 +136,8 @@ class Working:
         return data
 
     async def _keep(self, outputs: Outputs) -> None:
+        if not outputs.blobs:
+            return
         try:
             async with asyncio.timeout(ATTEMPT):
                 for key, data in outputs.blobs.items():
