@@ -13,7 +13,7 @@ DOORS = {
     "aiosmtpd": ("ingest/",),
     "argon2": ("merpati/auth/",),
     "click": ("merpati/cli/",),
-    "dns": ("merpati/net/dns.py",),
+    "dns": ("merpati/net/dns_wire.py",),
     "faust": ("processors/runners/stream.py",),
     "jwt": ("merpati/auth/",),
     "kafka": ("merpati/bus/",),
@@ -57,7 +57,7 @@ ALLOWED = [
     ("ingest/carrier.py", "import aiosmtpd.smtp"),
     ("merpati/cli/serve.py", "from ingest import service"),
     ("merpati/bus/kafka/producer.py", "import aiokafka"),
-    ("merpati/net/dns.py", "import dns.asyncresolver"),
+    ("merpati/net/dns_wire.py", "import dns.asyncresolver"),
     ("merpati/cli/app.py", "import typer"),
 ]
 
@@ -82,7 +82,7 @@ FORBIDDEN = [
     ("merpati/clock.py", "import tests.servers", "only tests import tests"),
     ("processors/runners/embedded.py", "import faust", "through processors/runners/stream.py alone"),
     ("delivery/worker.py", "from kafka import KafkaConsumer", "through merpati/bus/ alone"),
-    ("merpati/net/tls.py", "import dns.resolver", "through merpati/net/dns.py alone"),
+    ("merpati/net/tls.py", "import dns.resolver", "through merpati/net/dns_wire.py alone"),
     ("merpati/busy.py", "import aiokafka", "through merpati/bus/ alone"),
 ]
 
