@@ -19,7 +19,7 @@ from tests.servers.process import Server
 
 DOORS = ("mx", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s")
 ROLES = ("ingest", "processors", "delivery", "access")
-PASSWORD = "correct horse 7"
+PASSWORD = "correct-horse-7"
 
 
 @dataclass
