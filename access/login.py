@@ -6,28 +6,20 @@ claims goes to the authenticator and nowhere else: no password or token is kept,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from merpati.auth.credentials import (
-    ClientFacts,
-    Credentials,
-    PasswordAttempt,
-    Principal,
-    Refused,
-    Secret,
-    TokenAttempt,
-)
-from merpati.auth.sasl import MAX_PASSWORD, MAX_USER, Cancelled, Malformed, SaslFacts, begin, converse, offered
+from merpati.auth.credentials import ClientFacts, Credentials, PasswordAttempt, Principal, Refused, Secret
+from merpati.auth.sasl import MAX_PASSWORD, MAX_USER, Cancelled, Malformed, SaslFacts, begin, converse
 from merpati.errors import Permanent, Temporary
-from merpati.net.addresses import Network, is_within
 from merpati.net.failures import Disconnected
 from merpati.net.streams import Connection
 from merpati.telemetry import Metrics, logger
 
 __all__ = ["Abandoned", "Cancelled", "Door", "Malformed", "NoMechanism", "Principal", "Refused"]
 
-BOTH: Collection[type] = (PasswordAttempt, TokenAttempt)
+Ask = Callable[[bytes], Awaitable[bytes]]
+"""Put a challenge to the client, bring its response; raises `Cancelled`, `Malformed` or `Abandoned`."""
 
 
 class Abandoned(Permanent):
@@ -41,37 +33,29 @@ class NoMechanism(Permanent):
 class Decider(Protocol):
     """The part of the authenticator that a door needs."""
 
-    async def authenticate(self, credentials: Credentials, client: ClientFacts) -> Principal:
-        """Who it is.  Raises `Refused`, `Temporary`."""
-        ...
+    @property
+    def sasl_facts(self) -> SaslFacts: ...
+    def is_safe(self, client: ClientFacts) -> bool: ...
+    def mechanisms(self, client: ClientFacts) -> tuple[str, ...]: ...
+    async def authenticate(self, attempt: Credentials, client: ClientFacts) -> Principal: ...
 
 
 class Door:
     """Logins of one protocol."""
 
-    def __init__(
-        self,
-        protocol: str,
-        authenticator: Decider,
-        metrics: Metrics,
-        *,
-        plaintext_networks: tuple[Network, ...] = (),
-        brings: Collection[type] = BOTH,
-        facts: SaslFacts = SaslFacts(),
-    ) -> None:
-        """`brings`: the kinds of credentials that can be decided about; tokens only where an issuer is known."""
+    def __init__(self, protocol: str, authenticator: Decider, metrics: Metrics) -> None:
         self.protocol = protocol
-        self.mechanisms = offered(brings, safe=True)
-        """The names that are told to clients that may log in."""
         self._authenticator = authenticator
         self._metrics = metrics
-        self._networks = plaintext_networks
-        self._facts = facts
         self._log = logger("access/login").bind(protocol=protocol)
 
     def may_login(self, connection: Connection) -> bool:
         """Whether secrets are safe here: under TLS, or from a network that is trusted to have ended TLS before us."""
-        return connection.tls is not None or is_within(connection.peer.host, self._networks)
+        return self._authenticator.is_safe(self._facts(connection))
+
+    def mechanisms(self, connection: Connection) -> tuple[str, ...]:
+        """What this client is offered."""
+        return self._authenticator.mechanisms(self._facts(connection))
 
     async def password(self, connection: Connection, user: str, password: str) -> Principal:
         """Raises `Refused`, `Temporary`."""
@@ -81,18 +65,10 @@ class Door:
         attempt = PasswordAttempt(user, Secret(password))
         return await self._counted(connection, lambda: self._decide(connection, attempt))
 
-    async def sasl(
-        self,
-        connection: Connection,
-        mechanism: str,
-        initial: bytes | None,
-        ask: Callable[[bytes], Awaitable[bytes]],
-    ) -> Principal:
-        """Run an exchange; `ask` puts a challenge to the client and raises `Cancelled`, `Malformed` or `Abandoned`.
-
-        Raises these, `NoMechanism`, `Refused`, `Temporary`.
-        """
-        exchange = begin(mechanism, self._facts) if mechanism.upper() in self.mechanisms else None
+    async def sasl(self, connection: Connection, mechanism: str, initial: bytes | None, ask: Ask) -> Principal:
+        """Run an exchange.  Raises what `ask` raises, `NoMechanism`, `Refused`, `Temporary`."""
+        known = mechanism.upper() in self.mechanisms(connection)
+        exchange = begin(mechanism, self._authenticator.sasl_facts) if known else None
         if exchange is None:
             raise NoMechanism("no such mechanism")
         return await self._counted(
@@ -101,8 +77,10 @@ class Door:
         )
 
     async def _decide(self, connection: Connection, credentials: Credentials) -> Principal:
-        client = ClientFacts(connection.peer.host, connection.tls is not None, self.protocol)
-        return await self._authenticator.authenticate(credentials, client)
+        return await self._authenticator.authenticate(credentials, self._facts(connection))
+
+    def _facts(self, connection: Connection) -> ClientFacts:
+        return ClientFacts(connection.peer.host, connection.tls is not None, self.protocol)
 
     async def _counted(self, connection: Connection, decide: Callable[[], Awaitable[Principal]]) -> Principal:
         outcome = "error"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from access.login import Door
 from merpati.clock import Clock
 from merpati.mailbox.api import Mailboxes
 from merpati.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from access.imap.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +49,5 @@ class ImapContext:
     clock: Clock
     metrics: Metrics
     limits: ImapLimits = ImapLimits()
+    present: set[Session] = field(default_factory=set)
+    """The sessions of users, for when their mailboxes have to be looked at again."""

@@ -88,7 +88,7 @@ class Session:
             self.state,
             starttls=may_start_tls,
             login=self.context.door.may_login(connection),
-            mechanisms=self.context.door.mechanisms,
+            mechanisms=self.context.door.mechanisms(connection),
             max_message=self.context.limits.max_message,
         )
 
@@ -97,14 +97,16 @@ class Session:
     async def run(self) -> None:
         """Serve the client until one of the two ends it.  Raises nothing but what ends the connection anyway."""
         self.write(responses.ok(f"{self.context.hostname} Merpati ready", codes.capability(self.capabilities())))
-        while not self.over:
-            event = self.reader.next()
-            if event is None:
-                if not await self.receive():
+        try:
+            while not self.over:
+                event = self.reader.next()
+                if event is not None:
+                    await self._handle(event)
+                elif not await self.receive():
                     return
-            else:
-                await self._handle(event)
-        await self.flush()
+            await self.flush()
+        finally:
+            self.context.present.discard(self)
 
     async def receive(self) -> bool:
         """More input; False if there will be none."""
@@ -203,17 +205,24 @@ class Session:
         if self._written > FLUSH:
             await self.flush()
 
-    async def tell(self, *, expunges: bool) -> None:
-        """Tell what has changed in the selected mailbox; if it is gone, end: RFC 2180 section 3.3 leaves that to us."""
+    async def tell(self, *, expunges: bool) -> bool:
+        """Tell what has changed in the selected mailbox; whether that could be found out.
+
+        If the mailbox is gone the session ends: RFC 2180 section 3.3 leaves that to us.
+        """
         silent, self.silenced = self.silenced, {}
         if self.selected is None:
-            return
+            return True
         try:
             self.write(await self.selected.news(expunges=expunges, modseq=self.condstore, silent=silent))
         except NoSuchFolder:
             self.bye("The selected mailbox was deleted")
+        except Disconnected:
+            raise
         except MerpatiError as failure:
             self.log.info("no news", failure=str(failure))  # the client hears of it with a later command
+            return False
+        return True
 
     def bye(self, text: str) -> None:
         """End the session after what was written."""
@@ -226,6 +235,7 @@ class Session:
         """Enter the authenticated state."""
         self.principal = principal
         self.account = self.context.mailboxes.account(principal.account_id)
+        self.context.present.add(self)
         self.reader.limits = _after_login(self.context.limits.max_message)
         self.log = self.log.bind(account=principal.account_id)
 

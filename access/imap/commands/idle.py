@@ -68,11 +68,10 @@ async def _push(session: Session) -> None:
             session.log.info("no news in IDLE", failure=str(failure))
             await session.context.clock.sleep(TRY_AGAIN)
             continue
-        await session.tell(expunges=True)
-        await session.flush()
-        if selected.view.number < known:
+        if not await session.tell(expunges=True):
             known = 0  # the log could not be read just now: what there is to tell is still to be told
             await session.context.clock.sleep(TRY_AGAIN)
+        await session.flush()
 
 
 async def _said(session: Session) -> bytes | None:

@@ -1,0 +1,192 @@
+"""The access role: listeners for IMAP and POP3 over the mailboxes, and the tail that tells sessions of changes.
+
+Built by whoever puts the components together; a `merpati.service.Service`.  It keeps nothing of its own: any process
+may serve any account, several may share the ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from access.imap.context import ImapContext, ImapLimits
+from access.imap.session import Session as ImapSession
+from access.login import Decider, Door
+from access.pop3.context import Pop3Context, Pop3Limits
+from access.pop3.session import Session as Pop3Session
+from merpati.bus.api import Bus, Consumed, Lagged, Tail
+from merpati.clock import Clock
+from merpati.errors import Misconfigured
+from merpati.events import Changed, decode
+from merpati.events.codec import Unreadable
+from merpati.events.topics import TOPICS
+from merpati.mailbox.api import Account, Mailboxes
+from merpati.net.acceptor import NetEvent
+from merpati.net.addresses import Network, parse_listener
+from merpati.net.limits import STREAM_LIMITS, ServerLimits, StreamLimits
+from merpati.net.server import Handler, Server, serve
+from merpati.net.streams import Connection
+from merpati.service import Tasks
+from merpati.telemetry import Metrics, logger
+
+LISTENERS = {"imap": False, "imaps": True, "pop3": False, "pop3s": True}
+"""Names, and whether TLS comes first (RFC 8314)."""
+REFUSALS = {"imap": b"* BYE Too many connections\r\n", "pop3": b"-ERR [SYS/TEMP] too many connections\r\n"}
+CHANGES = TOPICS[Changed].name
+TAKE = 500
+"""Changes taken from the bus at once."""
+WITHIN = 30.0
+"""Seconds a take waits for the first."""
+AT_ONCE = 16
+"""Mailboxes looked at again at once after changes were missed."""
+
+
+class AccessService:
+    """Mail read."""
+
+    name = "access"
+
+    def __init__(
+        self,
+        *,
+        mailboxes: Mailboxes,
+        authenticator: Decider,
+        bus: Bus,
+        clock: Clock,
+        metrics: Metrics,
+        hostname: str,
+        listeners: Mapping[str, str],
+        tls_context: Callable[[], ssl.SSLContext] | None = None,
+        imap_limits: ImapLimits | None = None,
+        pop3_limits: Pop3Limits | None = None,
+        server_limits: ServerLimits | None = None,
+        stream_limits: StreamLimits = STREAM_LIMITS,
+        proxy_networks: tuple[Network, ...] = (),
+        reuse_port: bool = False,
+    ) -> None:
+        """`listeners` maps names of `LISTENERS` to "address:port"; "" is off, port 0 lets the system choose.
+
+        `tls_context` is asked at each handshake.  `server_limits` holds for each listener.  Raises `Misconfigured`.
+        """
+        self._listeners = {name: endpoint for name, text in listeners.items() if (endpoint := parse_listener(text))}
+        self._check(tls_context)
+        self._tls = tls_context
+        self._bus = bus
+        self._mailboxes = mailboxes
+        self._metrics = metrics
+        self._server_limits = server_limits or ServerLimits()
+        self._stream_limits = stream_limits
+        self._proxy_networks = proxy_networks
+        self._reuse_port = reuse_port
+        self._tasks = Tasks("access", clock, metrics)
+        self._log = logger("access")
+        self._following = False
+        self._servers: dict[str, Server] = {}
+        self.ports: dict[str, int] = {}
+        """Where each listener is, once started."""
+        doors = {protocol: Door(protocol, authenticator, metrics) for protocol in REFUSALS}
+        self._imap = ImapContext(
+            mailboxes, doors["imap"], tls_context, hostname, clock, metrics, imap_limits or ImapLimits()
+        )
+        self._pop3 = Pop3Context(
+            mailboxes, doors["pop3"], tls_context, hostname, clock, metrics, pop3_limits or Pop3Limits()
+        )
+
+    def _check(self, tls_context: Callable[[], ssl.SSLContext] | None) -> None:
+        for name in self._listeners:
+            if name not in LISTENERS:
+                raise Misconfigured(f"access has no listener {name!r}, only {', '.join(LISTENERS)}")
+            if LISTENERS[name] and tls_context is None:
+                raise Misconfigured(f"access.{name} needs a certificate")
+
+    async def start(self) -> None:
+        """Open the listeners and follow the changes.  Raises `Misconfigured` if a port cannot be had."""
+        for name, endpoint in self._listeners.items():
+            protocol = name.removesuffix("s")
+            self._servers[name] = await serve(
+                endpoint,
+                self._handler(protocol),
+                tls=self._tls if LISTENERS[name] else None,
+                limits=self._server_limits,
+                streams=self._stream_limits,
+                proxy_networks=self._proxy_networks,
+                reuse_port=self._reuse_port,
+                refusal=REFUSALS[protocol],
+                observe=partial(self._observe, name),
+            )
+            self.ports[name] = self._servers[name].port
+        self._tasks.loop("changes", self._follow)
+
+    def _handler(self, protocol: str) -> Handler:
+        async def imap(connection: Connection) -> None:
+            await ImapSession(self._imap, connection).run()
+
+        async def pop3(connection: Connection) -> None:
+            await Pop3Session(self._pop3, connection).run()
+
+        return imap if protocol == "imap" else pop3
+
+    def _observe(self, name: str, event: NetEvent) -> None:
+        if event.what == "closed":
+            self._metrics.sessions.labels(name).dec()
+            return
+        self._metrics.connections.labels(name, event.what).inc()
+        if event.what == "accepted":
+            self._metrics.sessions.labels(name).inc()
+
+    # Changes that others made
+
+    async def _follow(self) -> None:
+        try:
+            async with self._bus.tail([CHANGES]) as tail:
+                # what was said while nobody listened
+                await self._look_again()
+                self._following = True
+                while True:
+                    await self._feed(tail)
+        finally:
+            self._following = False
+
+    async def _feed(self, tail: Tail) -> None:
+        try:
+            records = await tail.take(TAKE, WITHIN)
+        except Lagged:
+            await self._look_again()
+            return
+        for record in records:
+            self._feed_one(record)
+
+    def _feed_one(self, record: Consumed) -> None:
+        try:
+            event = decode(record)
+        except Unreadable as failure:
+            self._log.warning("a change nobody can read", failure=str(failure), offset=record.offset)
+            return
+        if isinstance(event, Changed):
+            self._mailboxes.feed(event, record.value)
+
+    async def _look_again(self) -> None:
+        """Changes were missed: read the mailboxes of all users who are here.  Raises `Unavailable`."""
+        accounts = {session.account for session in self._imap.present if session.account is not None}
+        waiting = list(accounts)
+        while waiting:
+            batch, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            await asyncio.gather(*map(_refresh, batch))
+
+    async def stop(self, grace: float) -> None:
+        """Let nobody in, say goodbye to the idle, let commands come to their end within `grace` seconds."""
+        servers, self._servers = self._servers, {}
+        await asyncio.gather(*(server.drain(grace) for server in servers.values()))
+        await self._tasks.cancel()
+
+    def ready(self) -> str:
+        """Empty, or why mail cannot be read now."""
+        if not self._servers:
+            return "not listening"
+        return "" if self._following else "not following mailbox.changes"
+
+
+async def _refresh(account: Account) -> None:
+    await account.refresh()
