@@ -42,7 +42,7 @@ _EVERYTHING = ""
 
 
 class LogDirectory(Editing):
-    """`Directory`, `DirectoryEditor` and `CredentialSource` in one, and a `Service` that follows changes."""
+    """`Directory` and `DirectoryEditor` in one, and a `Service` that follows changes."""
 
     name = "directory"
 
