@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from access.imap import commands as _commands  # noqa: F401  (fills the table)
 from access.imap.context import ImapContext, ImapLimits
 from access.imap.session import Session as ImapSession
 from access.login import Decider, Door

@@ -7,11 +7,18 @@ ask for is not built.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+import msgspec
+
 from merpati.auth.authenticator import Authenticator
+from merpati.auth.credentials import DirectoryCredentials, OAuthIssuer
+from merpati.auth.oauth import TokenVerifier
+from merpati.auth.passwords import Passwords
+from merpati.auth.throttle import Throttle
 from merpati.bus.api import Bus
 from merpati.bus.open import open_bus
 from merpati.bus.prefixed import with_prefix
@@ -20,15 +27,17 @@ from merpati.directory.fold import DirectoryFold
 from merpati.directory.log_directory import LogDirectory
 from merpati.directory.state import DirectoryChange, DirectoryState
 from merpati.errors import Misconfigured
-from merpati.events import TopicSpec, topic_specs
+from merpati.events import Changed, TopicSpec, encode, topic_specs
 from merpati.ids import AccountId, SystemDice
 from merpati.log.api import Log
 from merpati.log.commit_log import CommitLog
 from merpati.log.layout import log_of
-from merpati.mailbox.api import Mailboxes, MailboxLimits
-from merpati.mailbox.mailboxes import open_mailboxes
+from merpati.mailbox.api import MailboxLimits
+from merpati.mailbox.mailboxes import AllMailboxes
+from merpati.net.addresses import Network, parse_networks, parse_server
 from merpati.net.dns import Resolver
-from merpati.net.resolving import open_resolver
+from merpati.net.dns_wire import NetworkResolver
+from merpati.net.fetch import HttpFetcher
 from merpati.net.self_signed import ensure_self_signed
 from merpati.net.tls import ServerTls
 from merpati.objects.admin import BucketAdmin
@@ -108,9 +117,15 @@ class Components:
         )  # fmt: skip
 
     @cached_property
-    def mailboxes(self) -> Mailboxes:
+    def mailboxes(self) -> AllMailboxes:
+        async def publish(changes: Sequence[tuple[Changed, bytes]]) -> None:
+            await self.bus.publish([encode(event, data) for event, data in changes])
+
         limits = MailboxLimits(memory=self.settings.access.memory)
-        return open_mailboxes(self.store, self.bus, self.clock, self.dice, self.metrics, limits)
+        return AllMailboxes(
+            self.store, clock=self.clock, dice=self.dice, publish=publish, limits=limits, metrics=self.metrics,
+            writer=f"{os.getpid()}@{self.settings.hostname}",
+        )  # fmt: skip
 
     @cached_property
     def directory(self) -> LogDirectory:
@@ -123,7 +138,8 @@ class Components:
 
     @cached_property
     def resolver(self) -> Resolver:
-        return open_resolver(self.settings.dns.resolvers, self.clock, self.dice)
+        servers = [parse_server(text, 53) for text in self.settings.dns.resolvers]
+        return NetworkResolver(servers, self.clock, self.dice)
 
     @cached_property
     def tls(self) -> ServerTls:
@@ -142,8 +158,25 @@ class Components:
         return made.certificate, made.key
 
     @cached_property
+    def passwords(self) -> Passwords:
+        return Passwords(self.clock, self.dice)
+
+    @cached_property
+    def oauth(self) -> TokenVerifier | None:
+        """Verifies tokens of the issuers in the settings; None if there are none."""
+        issuers = [msgspec.convert(msgspec.to_builtins(one), OAuthIssuer) for one in self.settings.auth.oauth]
+        return TokenVerifier(issuers, HttpFetcher(), self.clock) if issuers else None
+
+    @cached_property
+    def plaintext_networks(self) -> tuple[Network, ...]:
+        return parse_networks(self.settings.auth.plaintext_networks)
+
+    @cached_property
     def authenticator(self) -> Authenticator:
-        return Authenticator()
+        return Authenticator(
+            DirectoryCredentials(self.directory), self.passwords, self.oauth, Throttle(), self.clock,
+            plaintext_networks=self.plaintext_networks,
+        )  # fmt: skip
 
     # What `merpati check` looks at: each says what it found, or raises
 
@@ -165,9 +198,12 @@ class Components:
 
     async def check_tls(self) -> str:
         self.tls.context()
-        kind = "yours" if self.settings.tls.certificate else "self-signed"
-        return f"{kind}, {self.tls.certificate}"
+        kind = "" if self.settings.tls.certificate else "self-signed, "
+        return f"{kind}{self.tls.certificate}"
 
     async def check_dns(self) -> str:
-        await self.resolver.check()
-        return ", ".join(self.settings.dns.resolvers) or "the system's resolvers"
+        names = ", ".join(self.settings.dns.resolvers) or "the system's resolvers"
+        if self.settings.delivery.smarthost or "*" in self.settings.delivery.routes:
+            return f"{names}; not needed to relay"
+        await self.resolver.lookup("example.com", "MX")
+        return f"{names} answer"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from access.imap import commands as _  # noqa: F401  (fills the table)
 from access.imap.capabilities import capabilities
 from access.imap.failures import no_for
 from access.imap.selected import Selected

@@ -13,6 +13,8 @@ from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, pri
 from merpati.components import Components
 from merpati.errors import MerpatiError
 from merpati.settings import Settings
+from processors.names import Names
+from processors.registry import build_row
 
 PATIENCE = 15.0
 """Seconds that each dependency has to answer."""
@@ -35,12 +37,24 @@ async def examine(settings: Settings) -> list[Finding]:
         ("directory", parts.check_directory),
         ("tls", parts.check_tls),
         ("dns", parts.check_dns),
-        ("processors", parts.check_processors),
+        ("processors", lambda: _processors(parts)),
     ]
     findings = [await _look(name, look) for name, look in looks]
     with suppress(MerpatiError):
         await parts.close()
     return findings
+
+
+async def _processors(parts: Components) -> str:
+    """Build every processor as `serve` would: wrong options show here."""
+    settings = parts.settings
+    for stage in ("edge", "stream"):
+        row = build_row(
+            settings.processors, stage, Names(parts.resolver), parts.clock, settings.hostname, parts.metrics
+        )
+        await row.start()
+        await row.stop()
+    return ", ".join(one.name or one.use for one in settings.processors) or "none configured"
 
 
 async def _look(name: str, look: Callable[[], Awaitable[str]]) -> Finding:

@@ -14,7 +14,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from merpati.auth.passwords import hash_password
+from merpati.auth.credentials import Secret
 from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run
 from merpati.components import Components
 from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry
@@ -150,8 +150,9 @@ def account_add(
     """Make an account; its password comes on standard input."""
 
     async def work() -> AccountEntry:
-        hashed = await hash_password(read_password())
+        password = Secret(read_password())
         async with Components(load_settings(config)) as parts:
+            hashed = await parts.passwords.hash(password)
             return await parts.directory.add_account(address, hashed, quota)
 
     _say(run(work()), "added", json)
@@ -162,8 +163,9 @@ def account_password(address: Address, config: ConfigOption = None, json: JsonOp
     """Set a new password, from standard input."""
 
     async def work() -> AccountEntry:
-        hashed = await hash_password(read_password())
+        password = Secret(read_password())
         async with Components(load_settings(config)) as parts:
+            hashed = await parts.passwords.hash(password)
             return await parts.directory.change_account(address, password_hash=hashed)
 
     _say(run(work()), "changed", json)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from access.imap.context import ImapLimits
 from access.service import AccessService
-
 from delivery.local import LocalDelivery
 from delivery.remote.connector import Manner, SmtpConnector, TlsPolicy
 from delivery.remote.schedule import Policy
@@ -16,12 +16,15 @@ from ingest.limits import Limits
 from ingest.service import IngestService
 from merpati.components import Components
 from merpati.errors import Misconfigured
+from merpati.events import TOPICS, Received
+from merpati.net.limits import ServerLimits
 from merpati.service import Service
 from merpati.settings import seconds
 from processors.edge import EdgeProcessors
+from processors.names import Names
 from processors.registry import build_row
-from processors.runners.stream import stream_runner
-from processors.service import ProcessorsService, RunnerFactory
+from processors.service import GROUP, ProcessorsService, Runner, RunnerFactory
+from processors.working import Working
 
 ROLES = ("ingest", "processors", "delivery", "access")
 
@@ -43,14 +46,13 @@ def services_of(roles: frozenset[str], parts: Components) -> list[Service]:
 def ingest(parts: Components) -> list[Service]:
     """The SMTP doors, and the processors of the edge before them."""
     settings = parts.settings
-    row = build_row(settings.processors, "edge", parts.resolver, parts.clock, settings.hostname, parts.metrics)
+    row = build_row(settings.processors, "edge", Names(parts.resolver), parts.clock, settings.hostname, parts.metrics)
     edge = EdgeProcessors(row, parts.store, parts.clock)
     wanted = settings.ingest
     doors = IngestService(
         bus=parts.bus,
         store=parts.store,
         directory=parts.directory,
-        authenticator=parts.authenticator,
         clock=parts.clock,
         dice=parts.dice,
         metrics=parts.metrics,
@@ -74,7 +76,15 @@ def processors(parts: Components) -> Service:
     settings = parts.settings
     runner: RunnerFactory | None = None
     if settings.bus.url.startswith("kafka:"):
-        runner = stream_runner(settings.bus, parts.bus, parts.clock)
+        from merpati.bus.kafka import addresses_of
+        from processors.runners.stream import KafkaPlace, StreamRunner  # faust: only where Kafka is
+
+        place = KafkaPlace(addresses_of(settings.bus.url), settings.bus.kafka, settings.bus.prefix)
+
+        def on_faust(working: Working) -> Runner:
+            return StreamRunner(place, GROUP, TOPICS[Received].name, working, parts.bus, parts.clock)
+
+        runner = on_faust
     return ProcessorsService(
         parts.bus, parts.store, parts.directory, parts.resolver, settings.processors, parts.clock, settings.hostname,
         parts.metrics, runner=runner,
@@ -85,7 +95,7 @@ def delivery(parts: Components) -> list[Service]:
     """Into mailboxes, and to other servers."""
     settings, wanted = parts.settings, parts.settings.delivery
     local = LocalDelivery(parts.bus, parts.mailboxes, parts.clock, parts.metrics, settings.hostname)
-    if wanted.tls not in TlsPolicy:
+    if wanted.tls not in list(TlsPolicy):
         raise Misconfigured(f"delivery.tls is may, must or verify, not {wanted.tls}")
     login = _smarthost_login(parts)
     routing = Routing(wanted.routes, wanted.smarthost, wanted.port, login is not None, wanted.prohibited)
@@ -119,7 +129,21 @@ def _smarthost_login(parts: Components) -> Login | None:
 
 def access(parts: Components) -> Service:
     """IMAP and POP3."""
-    wanted = parts.settings.access
+    settings, wanted = parts.settings, parts.settings.access
+    if wanted.managesieve:
+        raise Misconfigured("access.managesieve: Sieve is not served yet; leave it empty")
     return AccessService(
+        mailboxes=parts.mailboxes,
+        authenticator=parts.authenticator,
+        bus=parts.bus,
+        clock=parts.clock,
+        metrics=parts.metrics,
+        hostname=settings.hostname,
         listeners={name: getattr(wanted, name) for name in ("imap", "imaps", "pop3", "pop3s")},
+        tls_context=parts.tls.context,
+        imap_limits=ImapLimits(max_message=settings.ingest.max_size),
+        server_limits=ServerLimits(
+            max_connections=wanted.max_connections, max_per_client=wanted.max_connections_per_client
+        ),
+        reuse_port=True,
     )

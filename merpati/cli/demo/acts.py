@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import ssl
 import tempfile
 from contextlib import AsyncExitStack
 from email.message import EmailMessage
@@ -17,8 +18,8 @@ from typing import Annotated
 
 import typer
 
+from merpati.auth.credentials import Secret
 from merpati.auth.issuer import DemoIssuer
-from merpati.auth.passwords import hash_password
 from merpati.cli.common import out, run
 from merpati.cli.demo.clients import Device, Login, download_and_delete, submit, trusting
 from merpati.cli.demo.hops import Hops
@@ -29,7 +30,8 @@ from merpati.clock import SystemClock
 from merpati.components import Components
 from merpati.errors import MerpatiError, Permanent
 from merpati.events import What
-from merpati.net.tls import certificate_paths
+from merpati.ids import SystemDice
+from merpati.net.self_signed import ensure_self_signed
 from merpati.tracing import trace
 
 ALICE, BOB, CAROL = "alice@sender.test", "bob@receiver.test", "carol@receiver.test"
@@ -96,11 +98,13 @@ class Acts:
 
     def offer(self) -> None:
         """Ports and logins for the reader's own client."""
-        self._show.logins((self._sender, self._receiver), PASSWORDS, self._issuer.token_for(BOB))
+        self._show.logins((self._sender, self._receiver), PASSWORDS, self._issuer.token(BOB))
 
     async def _raise_curtain(self) -> None:
         self._show.act("1  two servers, each with its own folder, and a small OAuth2 issuer")
-        self._issuer = await self._stack.enter_async_context(DemoIssuer.serve())
+        self._issuer = DemoIssuer(self._clock, SystemDice())
+        await self._issuer.start()
+        self._stack.push_async_callback(self._issuer.stop)
         self._show.step("the issuer of tokens", self._issuer.url)
         self._sender, self._receiver = make_stage(self._folder, self._issuer.url)
         for server, users in ((self._sender, [ALICE]), (self._receiver, [BOB, CAROL])):
@@ -108,7 +112,7 @@ class Acts:
             self._parts[server.domain] = parts
             await parts.directory.add_domain(server.domain)
             for user in users:
-                await parts.directory.add_account(user, await hash_password(PASSWORDS[user]))
+                await parts.directory.add_account(user, await parts.passwords.hash(Secret(PASSWORDS[user])))
             await server.start()
             self._stack.push_async_callback(server.stop)
         for server in (self._sender, self._receiver):
@@ -150,7 +154,7 @@ class Acts:
         await laptop.login(BOB, PASSWORDS[BOB])
         self._show.step("the laptop logged in with a password")
         phone = await Device.connect("phone", login)
-        await phone.login_with_token(BOB, self._issuer.token_for(BOB))
+        await phone.login_with_token(BOB, self._issuer.token(BOB))
         self._show.step("the phone logged in with an OAuth2 token", "OAUTHBEARER")
         for device in (laptop, phone):
             await device.command("SELECT INBOX")
@@ -180,9 +184,10 @@ class Acts:
             out.print(f"[bold]{server.hostname}[/bold]  ", end="")
             print_trace(found)
 
-    def _trust(self, server: Server):  # type: ignore[no-untyped-def]
-        certificate, _ = certificate_paths(self._parts[server.domain].settings.data_path)
-        return trusting(certificate)
+    def _trust(self, server: Server) -> ssl.SSLContext:
+        """What a client knows of the server: its certificate, and no other."""
+        settings = self._parts[server.domain].settings
+        return trusting(ensure_self_signed(settings.data_path, settings.hostname, self._clock).public)
 
     def _ms(self, began: float) -> str:
         return f"{(self._clock.monotonic() - began) * 1000:.1f} ms"

@@ -71,7 +71,7 @@ class Server:
             lines += [
                 "[[auth.oauth]]",
                 f"issuer = {json.dumps(self.issuer)}",
-                f"jwks_url = {json.dumps(self.issuer + '/jwks.json')}",
+                f"jwks_url = {json.dumps(self.issuer + '/jwks')}",
                 'audience = "merpati"',
                 'scope = "mail"',
             ]
