@@ -185,6 +185,11 @@ class CommitLog(Generic[S, C]):
             await asyncio.shield(self._news)
         return self._opened.tip
 
+    @property
+    def awaited(self) -> bool:
+        """Whether someone waits in `changed`."""
+        return self._news is not None
+
     def _tell(self) -> None:
         if self._news is not None:
             news, self._news = self._news, None

@@ -1,0 +1,199 @@
+"""One account's mailbox in one process: the verbs as methods, the views, the bytes of messages.
+
+Made by `Mailboxes` and shared by every session of the account.  Decides nothing itself: `verbs` do, `CommitLog` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, TypeVar
+
+from merpati.clock import Clock
+from merpati.errors import Temporary
+from merpati.ids import AccountId
+from merpati.log.api import EMPTY, Outcome, Tip
+from merpati.log.commit_log import CommitLog
+from merpati.mailbox.bodies import Address
+from merpati.mailbox.changes import Change
+from merpati.mailbox.preparing import Preparing
+from merpati.mailbox.reading import PIECE, Bodies
+from merpati.mailbox.state import MailState
+from merpati.mailbox.types import ModSeq, Uid
+from merpati.mailbox.values import Append, Appended, Copied, FolderId, Large, MailboxLimits, Stored
+from merpati.mailbox.verbs import append as appending
+from merpati.mailbox.verbs import born, copying, expunge, folders, store
+from merpati.mailbox.verbs.born import Decider
+from merpati.mailbox.views import AccountAt, FolderAt
+
+R = TypeVar("R")
+
+Which = str | FolderId
+
+
+class MailAccount:
+    """`Account` of `api`."""
+
+    def __init__(
+        self,
+        id: AccountId,
+        log: CommitLog[MailState, Change],
+        bodies: Bodies,
+        preparing: Preparing,
+        clock: Clock,
+        limits: MailboxLimits,
+    ) -> None:
+        self.id = id
+        self.log = log
+        self._bodies = bodies
+        self._preparing = preparing
+        self._clock = clock
+        self._limits = limits
+        self._view: AccountAt | None = None
+        self._folders: dict[FolderId, FolderAt] = {}
+        self._behind = False
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory the state takes."""
+        return self.log.tip.state.weight if self.log.tip else 1000
+
+    # ---- looking
+
+    def view(self) -> AccountAt:
+        """The newest state this process knows."""
+        tip = self.log.tip
+        if tip is None or tip.number == EMPTY:
+            raise Temporary("the mailbox has not been read yet", account=self.id)
+        if self._view is None or self._view.state is not tip.state:
+            self._view = AccountAt(tip.state)
+        return self._view
+
+    async def refresh(self) -> AccountAt:
+        """A strong read; an account that was never used gets its first folders."""
+        await self._read()
+        return self.view()
+
+    async def folder(self, which: Which, *, fresh: bool = False) -> FolderAt:
+        """A folder's messages.  Raises `NoSuchFolder`."""
+        tip = self.log.tip
+        if fresh or tip is None or tip.number == EMPTY:
+            tip = await self._read()
+        folder = tip.state.find(which)
+        before = self._folders.get(folder.id)
+        if before is not None and before.number == tip.number:
+            return before
+        view = self._folders[folder.id] = FolderAt(folder, tip.state, before)
+        self._forget_removed(tip.state)
+        return view
+
+    async def wait_changed(self, after: int) -> int:
+        """Wait for a commit with a greater number than `after`; reads only if a push said that there is more."""
+        if self._behind:
+            await self._read()
+        return (await self.log.changed(after)).number
+
+    def told(self, number: int, data: bytes) -> bool:
+        """A push: commit `number` is there, and `data` is it, if it is small.  True if someone waits and must read."""
+        tip = self.log.tip
+        if tip is None or number <= tip.number or self.log.feed(data):
+            return False
+        self._behind = True
+        return self.log.awaited
+
+    async def _read(self) -> Tip[MailState]:
+        self._behind = False
+        tip = await self.log.read()
+        if tip.number == EMPTY:
+            await self.log.commit(born.born(self._clock.time()))
+            tip = await self.log.read() if self.log.tip is None else self.log.tip
+        return tip
+
+    def _forget_removed(self, state: MailState) -> None:
+        for gone in [key for key in self._folders if key not in state.folders]:
+            del self._folders[gone]
+
+    # ---- the bytes
+
+    async def body(self, ref: Address) -> bytes:
+        """The message, byte for byte as appended.  Raises `BodyMissing`."""
+        return await self._bodies.whole(ref)
+
+    async def body_range(self, ref: Address, start: int, end: int) -> bytes:
+        """Bytes [start, end) of the message, fewer if it ends before."""
+        return await self._bodies.range(ref, start, end)
+
+    def body_stream(self, ref: Address, chunk: int = PIECE) -> AsyncIterator[bytes]:
+        """The message in pieces, in bounded memory."""
+        return self._bodies.stream(ref, chunk)
+
+    async def put_large(self, chunks: AsyncIterator[bytes]) -> Large:
+        """Take a large message in, before it is appended."""
+        return await self._preparing.put_large(chunks)
+
+    # ---- messages
+
+    async def append(self, messages: Sequence[Append], *, create: bool = False, quota: int = 0) -> tuple[Appended, ...]:
+        """All of the messages or none.  Raises `NoSuchFolder`, `OverQuota`, `BadName`."""
+        prepared = await self._preparing.prepared(tuple(messages), self._bodies)
+        decide = appending.append(prepared, self._clock.time(), self._limits, create=create, quota=quota)
+        return (await self._commit(decide)).answer
+
+    async def store(
+        self,
+        folder: Which,
+        uids: Sequence[int],
+        flags: Sequence[str],
+        *,
+        mode: Literal["set", "add", "remove"] = "add",
+        unchanged_since: int | None = None,
+    ) -> Stored:
+        """Flags of messages.  Raises `NoSuchFolder`, `TooMany`."""
+        decide = store.store(folder, uids, flags, mode, unchanged_since, self._clock.time())
+        outcome = await self._commit(decide)
+        answer = outcome.answer
+        return replace(answer, modseq=ModSeq(outcome.number)) if answer.changed else answer
+
+    async def expunge(
+        self, folder: Which, uids: Sequence[int] | None = None, *, only_deleted: bool = True
+    ) -> tuple[Uid, ...]:
+        """Remove messages; which ones it removed."""
+        decide = expunge.expunge(folder, uids, self._clock.time(), only_deleted=only_deleted)
+        return (await self._commit(decide)).answer
+
+    async def copy(self, source: Which, uids: Sequence[int], target: Which, *, quota: int = 0) -> Copied:
+        """Copies, in one commit.  Raises `NoSuchFolder`, `OverQuota`."""
+        return (await self._commit(copying.copy(source, uids, target, self._clock.time(), quota))).answer
+
+    async def move(self, source: Which, uids: Sequence[int], target: Which) -> Copied:
+        """Copy and expunge, in one commit.  Raises `NoSuchFolder`."""
+        return (await self._commit(copying.move(source, uids, target, self._clock.time()))).answer
+
+    # ---- folders
+
+    async def create(self, name: str, special_use: str = "") -> FolderId:
+        """Make a folder and those above it.  Raises `FolderExists`, `BadName`, `Forbidden`, `TooMany`."""
+        return (await self._commit(folders.create(name, special_use, self._clock.time(), self._limits))).answer
+
+    async def delete(self, name: str) -> None:
+        """Remove a folder and its messages.  Raises `NoSuchFolder`, `Forbidden`."""
+        await self._commit(folders.delete(name, self._clock.time()))
+
+    async def rename(self, old: str, new: str) -> None:
+        """A folder and those below it.  Raises `NoSuchFolder`, `FolderExists`, `BadName`, `TooMany`."""
+        await self._commit(folders.rename(old, new, self._clock.time(), self._limits))
+
+    async def subscribe(self, name: str) -> None:
+        """The folder need not exist.  Raises `BadName`, `TooMany`."""
+        await self._commit(folders.subscribe(name, True, self._clock.time(), self._limits))
+
+    async def unsubscribe(self, name: str) -> None:
+        """Nothing happens if it is not subscribed."""
+        await self._commit(folders.subscribe(name, False, self._clock.time(), self._limits))
+
+    async def set_metadata(self, folder: str, entries: Mapping[str, bytes | None]) -> None:
+        """Set annotations, or remove them with None.  Raises `NoSuchFolder`, `TooMany`."""
+        await self._commit(folders.annotate(folder, entries, self._clock.time(), self._limits))
+
+    async def _commit(self, decide: Decider[R]) -> Outcome[R]:
+        return await self.log.commit(decide)

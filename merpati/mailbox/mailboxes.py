@@ -1,0 +1,131 @@
+"""All mailboxes of one store in one process.  Built by `components`; the doors and the delivery worker are handed it.
+
+Remembers accounts that were used of late, under a byte limit; an account that a session holds is shared for as long as
+it is held, whatever the limit says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from functools import partial
+from weakref import WeakValueDictionary
+
+from merpati.clock import Clock
+from merpati.errors import MerpatiError
+from merpati.events import Changed
+from merpati.ids import AccountId, Dice
+from merpati.log.commit_log import CommitLog, LogLimits, Safeguards
+from merpati.log.layout import log_of
+from merpati.mailbox.account import MailAccount
+from merpati.mailbox.api import Publisher
+from merpati.mailbox.changes import Change
+from merpati.mailbox.fold import MailboxFold
+from merpati.mailbox.preparing import Preparing
+from merpati.mailbox.pushing import Pushing
+from merpati.mailbox.reading import Bodies
+from merpati.mailbox.state import MailState
+from merpati.mailbox.values import MailboxLimits
+from merpati.objects.api import ObjectStore
+from merpati.telemetry import Metrics, logger
+
+FEWEST = 16
+"""Accounts that are remembered whatever they weigh."""
+
+
+class AllMailboxes:
+    """`Mailboxes` of `api`."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        clock: Clock,
+        dice: Dice,
+        publish: Publisher | None = None,
+        limits: MailboxLimits | None = None,
+        log_limits: LogLimits | None = None,
+        metrics: Metrics | None = None,
+        writer: str = "",
+        safeguards: Safeguards | None = None,
+    ) -> None:
+        """`publish` makes commits known to other processes; `writer` (`delivery@mx1`) stands in each commit."""
+        self._store = store
+        self._clock = clock
+        self._dice = dice
+        self._limits = limits or MailboxLimits()
+        self._log_limits = log_limits
+        self._metrics = metrics
+        self._writer = writer
+        self._safeguards = safeguards
+        self._preparing = Preparing(store, dice)
+        self._pushing = Pushing(publish, clock, self._limits.push)
+        self._live: WeakValueDictionary[AccountId, MailAccount] = WeakValueDictionary()
+        self._recent: OrderedDict[AccountId, tuple[MailAccount, int]] = OrderedDict()
+        self._weight = 0
+        self._reading: set[asyncio.Task[None]] = set()
+        self._say = logger("mailbox")
+
+    def account(self, account: AccountId) -> MailAccount:
+        """The account's mailbox; costs nothing."""
+        found = self._live.get(account)
+        if found is None:
+            found = self._live[account] = self._made(account)
+        self._use(found)
+        return found
+
+    async def open(self, account: AccountId) -> MailAccount:
+        """The same after a strong read."""
+        found = self.account(account)
+        await found.refresh()
+        return found
+
+    def feed(self, event: Changed, data: bytes) -> None:
+        """A record of `mailbox.changes`; ignored unless the account is open here."""
+        found = self._live.get(event.account) if event.log == "mailbox" else None
+        if found is not None and found.told(event.number, data):
+            task = asyncio.ensure_future(self._catch_up(found))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
+
+    async def close(self) -> None:
+        """Make known what is still to be made known, and let go of all accounts."""
+        for task in list(self._reading):
+            task.cancel()
+        for account in list(self._live.values()):
+            await account.log.close()
+        await self._pushing.close()
+        self._recent.clear()
+
+    def _made(self, account: AccountId) -> MailAccount:
+        layout = log_of(account)
+        log: CommitLog[MailState, Change] = CommitLog(
+            self._store,
+            layout,
+            MailboxFold(),
+            clock=self._clock,
+            dice=self._dice,
+            writer=self._writer,
+            limits=self._log_limits,
+            metrics=self._metrics,
+            committed=partial(self._pushing.push, account),
+            safeguards=self._safeguards,
+        )
+        bodies = Bodies(self._store, layout)
+        return MailAccount(account, log, bodies, self._preparing, self._clock, self._limits)
+
+    async def _catch_up(self, account: MailAccount) -> None:
+        """A push said that there is more, and a client idles on it."""
+        try:
+            await account.refresh()
+        except MerpatiError as error:
+            self._say.warning("a pushed commit could not be read", account=account.id, reason=str(error))
+
+    def _use(self, account: MailAccount) -> None:
+        _, before = self._recent.pop(account.id, (account, 0))
+        weight = account.weight
+        self._recent[account.id] = (account, weight)
+        self._weight += weight - before
+        while self._weight > self._limits.memory and len(self._recent) > FEWEST:
+            _, (_, gone) = self._recent.popitem(last=False)
+            self._weight -= gone

@@ -1,0 +1,107 @@
+"""The bytes of messages, wherever they are: inside a commit, in a pack, or an object of their own.
+
+Called by `account`.  Checks what it reads against the digest that the state has: `BodyMissing`, never wrong bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+
+from merpati.ids import Digest
+from merpati.log.layout import Layout
+from merpati.mailbox.bodies import Address, LargePlace
+from merpati.mailbox.values import BodyMissing, Large
+from merpati.objects.api import NotFound, ObjectStore
+
+PIECE = 1 << 18
+"""Bytes read at once of a body that is streamed."""
+
+Span = tuple[str, int, int]
+"""Key, start, end."""
+
+
+class Bodies:
+    """The bodies of one account."""
+
+    def __init__(self, store: ObjectStore, layout: Layout) -> None:
+        self._store = store
+        self._layout = layout
+
+    async def whole(self, address: Address) -> bytes:
+        """The message, byte for byte.  Raises `BodyMissing`, `Unavailable`."""
+        if address.large is not None:
+            return b"".join([piece async for piece in self.stream(address)])
+        start = address.offset
+        data = await self._range(self._layout.commit(address.commit), start, start + address.size)
+        if check_of(data) != address.check:
+            raise BodyMissing("the message is damaged in the store", key=self._layout.commit(address.commit), rule="B2")
+        return data
+
+    async def range(self, address: Address, start: int, end: int) -> bytes:
+        """Bytes [start, end) of the message; of a small one all are read and checked."""
+        if address.large is None:
+            return (await self.whole(address))[start:end]
+        pieces = [await self._range(*span) for span in _within(self._spans(address.large), start, end)]
+        return b"".join(pieces)
+
+    async def stream(self, address: Address, chunk: int = PIECE) -> AsyncIterator[bytes]:
+        """The message in pieces of about `chunk` bytes; the end of a large one is only given if all of it was right."""
+        if address.large is None:
+            data = await self.whole(address)
+            for start in range(0, len(data), chunk):
+                yield data[start : start + chunk]
+            return
+        mix = hashlib.blake2b(digest_size=32)
+        for key, start, end in self._spans(address.large):
+            for begin in range(start, end, chunk):
+                piece = await self._range(key, begin, min(begin + chunk, end))
+                if key == address.large.body.key:
+                    mix.update(piece)
+                yield piece
+        if not address.large.body.without and mix.digest() != address.large.body.digest:
+            raise BodyMissing("the message is damaged in the store", key=address.large.body.key, rule="B2")
+
+    def _spans(self, large: LargePlace) -> list[Span]:
+        """Where the pieces of a large body are, in order."""
+        spans = [(self._layout.commit(large.commit), large.offset, large.offset + large.length)]
+        start = 0
+        for gap_start, gap_end in (*large.body.without, (large.body.size, large.body.size)):
+            spans.append((large.body.key, start, gap_start))
+            start = gap_end
+        return [span for span in spans if span[1] < span[2]]
+
+    async def _range(self, key: str, start: int, end: int) -> bytes:
+        try:
+            data = await self._store.get_range(key, start, end)
+        except NotFound:
+            raise BodyMissing("the message is missing in the store", key=key, rule="B2") from None
+        if len(data) != end - start:
+            raise BodyMissing("the message is cut short in the store", key=key, rule="B2")
+        return data
+
+
+def check_of(data: bytes) -> int:
+    """The first eight bytes of the BLAKE2b-256, as the columns keep them."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=32).digest()[:8], "big")
+
+
+def _within(spans: list[Span], start: int, end: int) -> list[Span]:
+    """The parts of `spans`, laid end to end, that make up bytes [start, end)."""
+    found, at = [], 0
+    for key, first, last in spans:
+        low, high = max(start - at, 0), min(end - at, last - first)
+        if low < high:
+            found.append((key, first + low, first + high))
+        at += last - first
+    return found
+
+
+def size_of(large: Large) -> int:
+    """Bytes of a message that is being appended as `Large`."""
+    return len(large.prefix) + large.size - sum(end - start for start, end in large.without)
+
+
+def digest_bytes(digest: Digest) -> bytes:
+    """A digest as changes carry it."""
+    return bytes.fromhex(digest)

@@ -1,0 +1,47 @@
+"""An account's first commit: INBOX and the folders with a special use, made with whatever is done first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from merpati.log.api import Decision
+from merpati.mailbox.changes import Born, Change
+from merpati.mailbox.state import MailState, apply_to_tree
+
+R = TypeVar("R")
+
+FOLDERS = (
+    ("INBOX", ""),
+    ("Drafts", "\\Drafts"),
+    ("Sent", "\\Sent"),
+    ("Junk", "\\Junk"),
+    ("Trash", "\\Trash"),
+    ("Archive", "\\Archive"),
+)
+"""What a client expects to find (RFC 6154), made and subscribed at once: else each makes a `Sent Items` of its own."""
+
+Decider = Callable[[MailState], Decision[Change, R]]
+
+
+def born(now: float) -> Decider[None]:
+    """Makes the first folders, if they are not there."""
+    return with_birth(lambda state: Decision(None), now)
+
+
+def with_birth(decide: Decider[R], now: float) -> Decider[R]:
+    """The decider, on an account that has its first folders: in the same commit if it is new.
+
+    RFC 9051 section 2.3.1.1: UIDVALIDITY begins with the time, so that an account made anew under an old address never
+    shows one that its clients have seen.
+    """
+
+    def decide_born(state: MailState) -> Decision[Change, R]:
+        if state.born:
+            return decide(state)
+        first = state.new_uidvalidity(now)
+        birth = Born(tuple((name, use, first + count) for count, (name, use) in enumerate(FOLDERS)))
+        decision = decide(apply_to_tree(state, birth, state.number + 1))
+        return Decision(decision.answer, [birth, *decision.changes], decision.attachments)
+
+    return decide_born
