@@ -107,9 +107,9 @@ def _java() -> list[str]:
 
 def _format(home: pathlib.Path, cluster_id: str, properties: pathlib.Path) -> None:
     command = [*_java(), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]
-    done = subprocess.run(
-        [*command, "--cluster-id", cluster_id, "--config", str(properties)], capture_output=True, text=True, timeout=60
-    )
+    # With `=`, since one id in 64 begins with a dash.
+    command += [f"--cluster-id={cluster_id}", f"--config={properties}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise RuntimeError(f"Kafka could not format {home}:\n{done.stdout}{done.stderr}")
 
