@@ -28,6 +28,7 @@ from kafka.errors import (
 
 from merpati.bus.kafka.errors import door
 from merpati.bus.kafka.options import ClientOptions
+from merpati.bus.kafka.reach import reach
 from merpati.bus.kafka.topics import OVERHEAD_BYTES, KnownTopic, Plan, TopicPlan, plan
 from merpati.errors import Temporary, Unavailable
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from merpati.events.topics import TopicSpec
 
 T = TypeVar("T")
-BOOTSTRAP_MS = 10_000
+BOOTSTRAP_MS = 15_000
 CALL_SECONDS = 30.0
 """After which whoever asked is told that Kafka cannot be reached."""
 SETTLING = (
@@ -54,6 +55,7 @@ class Admin:
     """Not started until it is first asked something."""
 
     def __init__(self, addresses: Sequence[str], options: ClientOptions) -> None:
+        self._addresses = list(addresses)
         self._parameters = {"bootstrap_servers": list(addresses), "bootstrap_timeout_ms": BOOTSTRAP_MS, **options.both}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-admin")
         self._stopped = threading.Event()
@@ -130,6 +132,7 @@ class Admin:
     def _try(self, call: Callable[[Any], T]) -> T:
         try:
             if self._client is None:
+                reach(self._addresses)
                 self._client = KafkaAdminClient(**self._parameters)
             return call(self._client)
         except (KafkaError, OSError, RuntimeError) as error:

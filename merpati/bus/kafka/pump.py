@@ -21,10 +21,14 @@ from merpati.bus.api import Consumed
 from merpati.bus.kafka.errors import mapped
 from merpati.bus.kafka.inbox import Inbox
 from merpati.bus.kafka.options import ClientOptions
+from merpati.bus.kafka.reach import reach
 from merpati.clock import Clock
+from merpati.errors import Unavailable
 from merpati.telemetry import logger
 
 POLL_SECONDS = 0.2
+JOIN_SECONDS = 1.0
+"""Of one poll while the group is sharing out its partitions."""
 FULL_SECONDS = 0.1
 """Between polls while there is no room: they keep the membership alive."""
 POLL_RECORDS = 500
@@ -34,12 +38,12 @@ PARTITION_BYTES = (1 << 20) + (64 << 10)
 """Fetched of one partition in one go, or one batch if that is larger."""
 AGAIN_SECONDS = 1.0
 """Before a consumer that failed is replaced."""
-BOOTSTRAP_SECONDS = 10.0
+BOOTSTRAP_SECONDS = 15.0
 WATCH_SECONDS = 5.0
 """Between looks at whether the log grows while nothing comes."""
 STALLS = 3
 """Looks in a row that find a consumer standing still before a log that has grown, and it is replaced."""
-UNSETTLED = 12
+UNSETTLED = 6
 """Looks in a row that find it still joining its group, and it is replaced."""
 HANDOVER_SECONDS = 5.0
 """How long a partition that goes to another waits for what was taken from it to be finished and committed."""
@@ -77,23 +81,7 @@ class Pump:
         self._consumer: Any = None
         self._log = logger("bus")
         self._group = group
-        self._parameters = {
-            "bootstrap_servers": list(addresses),
-            "bootstrap_timeout_ms": int(BOOTSTRAP_SECONDS * 1000),
-            "group_id": group,
-            "auto_offset_reset": "earliest",
-            "enable_auto_commit": False,
-            "allow_auto_create_topics": False,
-            "partition_assignment_strategy": [CooperativeStickyAssignor],
-            "session_timeout_ms": options.session_ms,
-            "heartbeat_interval_ms": max(options.session_ms // 5, 100),
-            "max_poll_records": min(POLL_RECORDS, max(1, buffer_bytes // RECORD_BYTES)),
-            "max_partition_fetch_bytes": min(PARTITION_BYTES, buffer_bytes // 2),
-            "fetch_max_bytes": buffer_bytes // 2,
-            "reconnect_backoff_max_ms": 1000,
-            "metrics_enabled": False,
-            **options.both,
-        }
+        self._parameters = _parameters(addresses, options, group, buffer_bytes)
         self._thread = threading.Thread(target=self._main, name=f"kafka-{group}", daemon=True)
 
     def start(self) -> None:
@@ -125,9 +113,9 @@ class Pump:
                 self._consume()
             except _Stalled:
                 self._log.warning("consumer replaced", group=self._group, reason="stands still")
-            except (KafkaError, OSError, RuntimeError, AssertionError) as error:
-                # the last two are how this client says that its loop has broken
-                self.trouble = mapped(error) if not isinstance(error, AssertionError) else error
+            except (Unavailable, KafkaError, OSError, RuntimeError) as error:
+                # RuntimeError is how this client says that its loop has broken
+                self.trouble = mapped(error)
                 self._log.warning("consumer failed", group=self._group, failure=f"{type(error).__name__}: {error}")
             self.reached.set()
             self._stop.wait(0 if self._stop.is_set() else AGAIN_SECONDS)
@@ -135,9 +123,14 @@ class Pump:
     def _consume(self) -> None:
         """One consumer from its making to its end."""
         self.beat = self._clock.monotonic()
+        reach(self._parameters["bootstrap_servers"])
         consumer = KafkaConsumer(**self._parameters)
         try:
             consumer.subscribe(self._topics, listener=_Listener(self, consumer))
+            for topic in self._topics:
+                # Joining before it knows the partitions, this client assigns none, joins again, and can lose the
+                # answer (3.0.12: a poll that ends while SyncGroup is under way forgets that it was joining).
+                consumer.partitions_for_topic(topic)
             self._consumer = consumer
             self.reached.set()
             self.trouble = None
@@ -154,7 +147,8 @@ class Pump:
             self.beat = self._clock.monotonic()
             full = not self.inbox.room.is_set()
             _pause(consumer, full)
-            polled = consumer.poll(timeout_ms=0 if full else int(POLL_SECONDS * 1000))
+            seconds = 0.0 if full else POLL_SECONDS if _settled(consumer) else JOIN_SECONDS
+            polled = consumer.poll(timeout_ms=int(seconds * 1000))
             if polled:
                 self.trouble = None
                 self.inbox.put([_consumed(record) for records in polled.values() for record in records])
@@ -196,27 +190,25 @@ class _Watch:
         self._consumer = consumer
         self._clock = clock
         self._next = clock.monotonic() + WATCH_SECONDS
+        self._came = False
         self._stalls = 0
         self._unsettled = 0
 
     def look(self, *, came: bool, paused: bool) -> None:
         """Raises `_Stalled`, or KafkaError if no broker answers."""
-        now = self._clock.monotonic()
-        if came or paused:
-            self._stalls = 0
-            self._next = now + WATCH_SECONDS
-        elif now >= self._next:
-            self._next = now + WATCH_SECONDS
-            assigned = self._consumer.assignment()
-            self._unsettled = 0 if assigned or self._settled() else self._unsettled + 1
-            self._stalls = self._stalls + 1 if assigned and self._behind(assigned) else 0
+        self._came = self._came or came or paused
+        if self._clock.monotonic() >= self._next:
+            quiet, self._came = not self._came, False
+            self._unsettled = 0 if _settled(self._consumer) else self._unsettled + 1
+            self._stalls = self._stalls + 1 if quiet and self._behind() else 0
             if self._stalls >= STALLS or self._unsettled >= UNSETTLED:
                 raise _Stalled
+            self._next = self._clock.monotonic() + WATCH_SECONDS
 
-    def _settled(self) -> bool:
-        return self._consumer.group_metadata().state is MemberState.STABLE
-
-    def _behind(self, assigned: Collection[Any]) -> bool:
+    def _behind(self) -> bool:
+        assigned = self._consumer.assignment()
+        if not assigned:
+            return False
         milliseconds = int(WATCH_SECONDS * 1000)
         try:
             ends = self._consumer.end_offsets(list(assigned), timeout_ms=milliseconds)
@@ -227,6 +219,31 @@ class _Watch:
             return False
         self._pump.trouble = None
         return behind
+
+
+def _parameters(addresses: Sequence[str], options: ClientOptions, group: str, buffer_bytes: int) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": list(addresses),
+        "bootstrap_timeout_ms": int(BOOTSTRAP_SECONDS * 1000),
+        "group_id": group,
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "allow_auto_create_topics": False,
+        "partition_assignment_strategy": [CooperativeStickyAssignor],
+        "session_timeout_ms": options.session_ms,
+        "heartbeat_interval_ms": max(options.session_ms // 5, 100),
+        "max_poll_records": min(POLL_RECORDS, max(1, buffer_bytes // RECORD_BYTES)),
+        "max_partition_fetch_bytes": min(PARTITION_BYTES, buffer_bytes // 2),
+        "fetch_max_bytes": buffer_bytes // 2,
+        "reconnect_backoff_max_ms": 1000,
+        "metrics_enabled": False,
+        **options.both,
+    }
+
+
+def _settled(consumer: Any) -> bool:
+    """Whether the client is a member of its group in good standing."""
+    return consumer.group_metadata().state is MemberState.STABLE
 
 
 def _pause(consumer: Any, full: bool) -> None:
