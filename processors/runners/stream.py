@@ -96,12 +96,13 @@ class StreamRunner:
         self._idle = asyncio.Event()
         self._idle.set()
         self._state = "not joined to Kafka yet"
+        self._left_behind = ""
         self._progress: dict[TP, tuple[int | None, float]] = {}
 
     @property
     def trouble(self) -> str:
         """What keeps it from working, or empty."""
-        return self._publisher.trouble or self._state
+        return self._publisher.trouble or self._state or self._left_behind
 
     async def run(self) -> None:
         """Work until `stop`; begin anew whenever faust crashes or stalls."""
@@ -251,7 +252,9 @@ class StreamRunner:
             async with asyncio.timeout(ENDING):
                 await app.stop()
         except Exception as error:
-            self._log.warning("faust does not stop", failure=f"{type(error).__name__}: {error}")
+            # Its thread may still hold partitions, and nothing in this process can take them from it
+            self._log.error("faust does not stop", failure=f"{type(error).__name__}: {error}")
+            self._left_behind = "a consumer did not stop: restart this process"
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, unless it is time to stop."""
