@@ -109,7 +109,7 @@ class Passwords:
             return Verdict(False)
         except (argon2.exceptions.InvalidHashError, argon2.exceptions.VerificationError, UnicodeEncodeError):
             # no hash of ours: take the usual time all the same
-            return self._compare("", password)
+            return self._compare("", password) if password_hash else Verdict(False)
         if not password_hash:
             return Verdict(False)
         return Verdict(True, self._hasher.check_needs_rehash(password_hash))

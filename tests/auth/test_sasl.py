@@ -2,9 +2,11 @@
 
 import base64
 import json
+import pickle
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -385,10 +387,6 @@ def test_a_login_without_sasl_has_the_same_rules() -> None:
 
 
 def test_a_secret_does_not_show() -> None:
-    import pickle
-
-    import msgspec
-
     attempt = PasswordAttempt("alice", Secret("hunter2-canary"))
     shown = f"{attempt} {attempt!r} {attempt.password} {attempt.password!r} {attempt.password:>30} {vars}"
     assert "canary" not in shown
