@@ -15,6 +15,7 @@ import msgspec
 import typer
 import uvloop
 from rich.console import Console
+from rich.text import Text
 
 from merpati import settings as settings_module
 from merpati.errors import MerpatiError
@@ -32,6 +33,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_line(line: Text) -> None:
+    """One line: cut at the edge of a terminal, whole where the output goes elsewhere."""
+    if out.is_terminal:
+        out.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
+    else:
+        out.print(line)
 
 
 def load_settings(config: str | None) -> Settings:

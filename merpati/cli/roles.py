@@ -53,6 +53,7 @@ def ingest(parts: Components) -> list[Service]:
         bus=parts.bus,
         store=parts.store,
         directory=parts.directory,
+        authenticator=parts.authenticator,
         clock=parts.clock,
         dice=parts.dice,
         metrics=parts.metrics,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run
+from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, print_line, run
 from merpati.clock import SystemClock
 from merpati.components import Components
 from merpati.errors import Permanent
@@ -52,7 +52,7 @@ def print_trace(found: Trace) -> None:
     when = datetime.fromtimestamp(first.at, UTC).isoformat(timespec="milliseconds")
     out.print(Text.assemble(("message ", "bold"), found.message, f"  {when}", f"  from <{first.sender}>"))
     for hop in found.hops:
-        out.print(hop_line(hop.event, hop.after))
+        print_line(hop_line(hop.event, hop.after))
     if not any(hop.event.what in FINAL for hop in found.hops):
         out.print("          on its way: nothing has ended yet", style="dim")
     for other in found.related:

@@ -6,8 +6,10 @@ Everything the acts do goes through the front doors: the command's own settings 
 from __future__ import annotations
 
 import asyncio
+import poplib
 import shutil
 import signal
+import smtplib
 import ssl
 import tempfile
 from contextlib import AsyncExitStack
@@ -50,20 +52,19 @@ async def _demo(once: bool) -> int:
     clock = SystemClock()
     show = Show(clock)
     folder = Path(tempfile.mkdtemp(prefix="merpati-demo-"))
-    try:
-        async with AsyncExitStack() as stack:
-            acts = Acts(show, folder, stack)
-            try:
-                await acts.play()
-            except (MerpatiError, OSError, AssertionError) as failure:
-                show.failed("the message did not go the whole way:", str(failure))
-                return 1
-            if not once:
-                acts.offer()
-                await _until_interrupted()
-        return 0
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    async with AsyncExitStack() as stack:
+        acts = Acts(show, folder, stack)
+        try:
+            await acts.play()
+        except (MerpatiError, OSError, smtplib.SMTPException, poplib.error_proto) as failure:
+            show.failed("the message did not go the whole way:", str(failure))
+            out.print(f"[dim]what the servers said is in {folder}/*/server.log[/dim]")
+            return 1
+        if not once:
+            acts.offer()
+            await _until_interrupted()
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
 
 
 async def _until_interrupted() -> None:

@@ -14,6 +14,7 @@ import smtplib
 import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 from typing import Self
 
@@ -48,7 +49,7 @@ def submit(login: Login, message: EmailMessage) -> str:
         client.mail(message["From"])
         for address in message["To"].addresses:
             client.rcpt(address.addr_spec)
-        code, reply = client.data(message.as_bytes())
+        code, reply = client.data(message.as_bytes(policy=SMTP))
         if code != 250:
             raise Permanent(f"not accepted: {code} {reply.decode(errors='replace')}")
         return f"{code} {reply.decode(errors='replace')}"

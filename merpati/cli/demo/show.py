@@ -6,18 +6,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from merpati.cli.common import out
+from merpati.cli.common import out, print_line
 from merpati.cli.demo.stage import Server
 from merpati.cli.trace import hop_line
 from merpati.clock import Clock
 from merpati.events import Happened
 
 DRAWING = """\
- alice ─587 STARTTLS+AUTH─▶ [b]sender.test[/b]    ingest ▶ log ▶ processors ▶ log ▶ delivery
-                                                                          │ SMTP + TLS
- carol ◀─POP3──┐                                                          ▼
- bob   ◀─IMAP──┴─────────── [b]receiver.test[/b]  ingest ▶ log ▶ processors ▶ log ▶ delivery ▶ mailbox
- (laptop and phone)"""
+ alice                      [b]sender.test[/b]
+   └─587 STARTTLS+AUTH──▶   ingest ▶ processors ▶ delivery
+                                                    │ SMTP + TLS
+                            [b]receiver.test[/b]           ▼
+   ┌────────POP3────────◀   mailbox ◀ delivery ◀ processors ◀ ingest
+ carol                         │
+ bob's laptop and phone ◀─IMAP─┘"""
 
 
 class Show:
@@ -43,7 +45,7 @@ class Show:
         line.append(text)
         if detail:
             line.append(f"  {detail}", "dim")
-        out.print(line)
+        print_line(line)
 
     def failed(self, text: str, reason: str) -> None:
         """Something that did not."""
@@ -51,7 +53,7 @@ class Show:
 
     def hop(self, server: Server, event: Happened) -> None:
         """One hop of a message, as it happens."""
-        out.print(hop_line(event, event.at - self._began, server=server.domain))
+        print_line(hop_line(event, event.at - self._began, server=server.domain))
 
     def logins(self, servers: tuple[Server, ...], users: dict[str, str], token: str) -> None:
         """Ports and logins for the reader's own mail client."""
