@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import json
-import math
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +31,8 @@ MAX_TRIES = 8
 """Keys that are tried for a token that names none."""
 SKEW = 60.0
 """Seconds by which the issuer's clock may differ from ours."""
+LAST_TIME = 1e12
+"""Seconds since 1970: beyond it nothing is a time."""
 TYPES = ("jwt", "at+jwt", "application/at+jwt", "application/jwt")
 
 Claims = dict[str, Any]
@@ -151,7 +152,8 @@ def _wrong_time(claims: Claims, now: float) -> str:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    # the comparison leaves out NaN, infinity, and integers that no float can hold
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LAST_TIME
 
 
 def _wrong_scope(claims: Claims, scope: str) -> str:

@@ -132,6 +132,7 @@ BAD = {
         "exp missing": signed(claims(exp=None)),
         "exp text": handmade({"alg": "RS256", "kid": "rsa"}, claims(exp="9999999999")),
         "exp true": signed(claims(exp=True)),
+        "exp of 400 digits": handmade({"alg": "RS256"}, exp_written("9" * 400)),
         "exp infinite": handmade({"alg": "RS256"}, exp_written("1e999")),
         "exp not a number": handmade({"alg": "RS256"}, exp_written("NaN")),
     },
@@ -166,6 +167,7 @@ BAD = {
     "malformed token": {
         "dots": b"..",
         "no base64": b"!.!.!",
+        "exp of 5000 digits": handmade({"alg": "RS256"}, exp_written("9" * 5000)),
         "no JSON": handmade(b"{", b"{"),
         "no object": handmade(b"[]", b"[]"),
         "nested": handmade(b"[" * 5000 + b"]" * 5000, b"{}"),
@@ -261,7 +263,7 @@ def test_any_bytes_are_a_token_or_refused(raw: bytes) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
