@@ -12,6 +12,8 @@ from merpati.errors import Permanent
 from merpati.message.wire import dot_unstuff, has_bare_line_end, has_long_line
 
 CRLF = b"\r\n"
+START = 16
+"""Bytes that are remembered of a line that is skipped."""
 
 
 class BareLineFeed(Permanent):
@@ -31,6 +33,10 @@ class TooLong(Permanent):
     code = 500
     enhanced = "5.5.2"
 
+    def __init__(self, start: bytes) -> None:
+        super().__init__("line too long")
+        self.start = start
+
 
 class LineReader:
     """Command lines of a client, in bounded memory."""
@@ -40,6 +46,8 @@ class LineReader:
         self._buffer = bytearray()
         self._searched = 0
         self._skipping = False
+        self._start = b""
+        """How the line began that is being skipped."""
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -66,21 +74,27 @@ class LineReader:
             if not line.endswith(CRLF):
                 # RFC 5321 section 2.3.8: only CRLF ends a line; a server that believes in LF can be smuggled past.
                 if self._skipping or len(line) > self._longest:
-                    self._skipping = True
+                    self._skip(line)
                     continue
                 raise BareLineFeed(line)
             if self._skipping or len(line) > self._longest:
+                self._skip(line)
                 self._skipping = False
-                raise TooLong("line too long")
+                raise TooLong(self._start)
             return line[:-2]
 
     def _bound(self) -> None:
         self._searched = len(self._buffer)
         if self._searched > self._longest:
-            self._skipping = True
+            self._skip(self._buffer)
             last = self._buffer[-1:]
             self._buffer = last if last == b"\r" else bytearray()
             self._searched = 0
+
+    def _skip(self, line: bytes | bytearray) -> None:
+        if not self._skipping:
+            self._skipping = True
+            self._start = bytes(line[:START])
 
 
 class Fault(Enum):

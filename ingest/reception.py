@@ -13,8 +13,8 @@ from ingest.commands import MailFrom, RcptTo, check_helo
 from ingest.doors import Door
 from ingest.edge import AcceptAll
 from ingest.intake import Arrival, Intake
-from ingest.visit import Transaction, Visitor
-from merpati.directory.api import Directory
+from ingest.visit import Farewell, Transaction, Visitor
+from merpati.directory.api import AccountEntry, Directory
 from merpati.errors import Permanent
 from merpati.events import Client, Envelope, Recipient
 from merpati.plugins.edge import EdgePipeline
@@ -59,9 +59,17 @@ class Reception:
 
     async def handle_MAIL(self, server: Session, session: Visitor, envelope: Transaction, mail: MailFrom) -> None:
         account = session.account
+        if account is not None:
+            await self._check_still_welcome(account)
         # The null sender is nobody's: a client's receipts and notifications come with it (RFC 8098 section 3)
         if account is not None and mail.sender and not await self._directory.may_send_as(account, mail.sender):
             raise Refused("sender is not an address of yours", code=553)
+
+    async def _check_still_welcome(self, account: AccountEntry) -> None:
+        """A session does not outlive the right to it: a new password or a closed account ends it."""
+        now = await self._directory.account(account.address)
+        if now is None or not now.enabled or (now.id, now.version) != (account.id, account.version):
+            raise Farewell("log in again", code=421, enhanced="4.7.0")
 
     async def handle_RCPT(self, server: Session, session: Visitor, envelope: Transaction, rcpt: RcptTo) -> Recipient:
         recipient = rcpt.recipient

@@ -20,7 +20,7 @@ from ingest.edge import AcceptAll
 from ingest.intake import Intake
 from ingest.limits import Limits
 from ingest.reception import Reception
-from ingest.security import Guarded
+from ingest.security import Decider, Guarded
 from ingest.session import House
 from ingest.transaction import Exchange
 from merpati.bus.api import Bus
@@ -68,6 +68,7 @@ class IngestService:
         metrics: Metrics,
         hostname: str,
         listeners: Mapping[str, str],
+        authenticator: Decider | None = None,
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         edge: EdgePipeline | None = None,
         reverse: Callable[[str], Awaitable[str]] | None = None,
@@ -78,9 +79,9 @@ class IngestService:
     ) -> None:
         """`listeners` maps names of `DOORS` to "address:port"; "" is off, port 0 lets the system choose.
 
-        `tls_context` is asked at each handshake, `reverse` for the verified name of each client.  Large messages wait
-        in `spool_folder`, the system's folder for temporary files by default.  From `proxy_networks` a PROXY header is
-        expected.  Raises `Misconfigured`.
+        Without `authenticator` nobody can log in.  `tls_context` is asked at each handshake, `reverse` for the verified
+        name of each client (`ReverseNames` is one).  Large messages wait in `spool_folder`, the system's folder for
+        temporary files by default.  From `proxy_networks` a PROXY header is expected.  Raises `Misconfigured`.
         """
         limits = limits or Limits()
         edge = edge or AcceptAll()
@@ -97,6 +98,8 @@ class IngestService:
             limits=limits,
             crowd=self._crowd,
             metrics=metrics,
+            directory=directory,
+            authenticator=authenticator,
             tls_context=tls_context,
             spool_folder=spool_folder,
             reverse=reverse,

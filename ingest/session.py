@@ -13,7 +13,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingest.carrier import Carrier, Gone
 from ingest.commands import MAIL_EXTRA, RCPT_EXTRA
@@ -23,9 +23,13 @@ from ingest.framing import BareLineFeed, TooLong
 from ingest.limits import Limits
 from ingest.visit import Farewell, Transaction, Visitor
 from merpati.clock import Clock
+from merpati.directory.api import Directory
 from merpati.errors import MerpatiError, Unknown
 from merpati.net.addresses import Endpoint
 from merpati.telemetry import Metrics, logger
+
+if TYPE_CHECKING:
+    from ingest.security import Decider
 
 FOREIGN = {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"}
 """First words of HTTP: somebody's browser or proxy was made to talk to us."""
@@ -46,6 +50,9 @@ class House:
     limits: Limits
     crowd: Crowd
     metrics: Metrics
+    directory: Directory
+    authenticator: Decider | None = None
+    """Who is asked at doors for users; None: nobody can log in."""
     tls_context: Callable[[], ssl.SSLContext] | None = None
     """Asked for each handshake, so that a new certificate is used at once; None: no TLS."""
     spool_folder: str | None = None
@@ -70,6 +77,7 @@ class Session(Carrier):
         self.reverse_name = ""
         self.errors = 0
         self.junk = 0
+        self.failed_logins = 0
         self.held = 0
         """Bytes of the message in memory, as the crowd counts them."""
         self.verb = ""
@@ -154,7 +162,8 @@ class Session(Carrier):
             try:
                 return await self.next_line(self.limits.command_timeout)
             except TooLong as fault:
-                self.reply(fault.reply)
+                # RFC 4954 section 4 has a status of its own for an AUTH command that is too long
+                self.reply("500 5.5.6 line too long" if fault.start[:5].upper() == b"AUTH " else fault.reply)
                 self._check_patience()
             except BareLineFeed as fault:
                 code = 501 if fault.line[:4].upper() in (b"MAIL", b"RCPT") else 500

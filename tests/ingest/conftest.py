@@ -21,12 +21,19 @@ def pytest_asyncio_loop_factories(
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
+@pytest.fixture
+def log_lines() -> list[str]:
+    """All that was logged."""
+    return []
+
+
 @pytest.fixture(autouse=True)
-def bugs() -> Iterator[list[str]]:
+def bugs(log_lines: list[str]) -> Iterator[list[str]]:
     """Log lines with a traceback; a test that means one to be there empties the list."""
     found: list[str] = []
 
     def keep(_: object, __: str, line: dict[str, object]) -> dict[str, object]:
+        log_lines.append(repr(line))
         if line.get("exc_info"):
             found.append(f"{line} {traceback.format_exc()}")
         raise structlog.DropEvent

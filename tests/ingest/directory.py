@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from merpati.directory.api import AccountEntry, DomainEntry, LocalTarget, Resolution
 from merpati.errors import Unavailable
 from merpati.ids import derived_account_id
@@ -19,6 +21,17 @@ class MemoryDirectory:
         self._aliases = aliases or {}
         self._catch_all = catch_all
         self._domains = sorted({address.partition("@")[2] for address in addresses})
+
+    def set_password(self, address: str, password_hash: str) -> None:
+        """Another password: the entry's version rises, as in the real directory."""
+        if (entry := self._accounts.get(address)) is not None:
+            self._accounts[address] = msgspec.structs.replace(
+                entry, password_hash=password_hash, version=entry.version + 1
+            )
+
+    def disable(self, address: str) -> None:
+        entry = self._accounts[address]
+        self._accounts[address] = msgspec.structs.replace(entry, enabled=False, version=entry.version + 1)
 
     async def resolve(self, address: str) -> Resolution:
         self._reach()

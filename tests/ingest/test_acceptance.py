@@ -156,7 +156,9 @@ async def test_an_envelope_too_large_for_its_event_puts_the_message_beside_it(tm
         names = [f"ann+{number:04}{'x' * 230}@here.test" for number in range(990)]
         content = b"y\r\n" * 87_000
         await talk.say("MAIL FROM:<>")
-        lines = [f"RCPT TO:<{name}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;{'y' * 490}\r\n".encode() for name in names]
+        lines = [
+            f"RCPT TO:<{name}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;{'y' * 490}\r\n".encode() for name in names
+        ]
         await talk.send(b"".join(lines))
         assert {(await talk.reply())[:3] for _ in names} == {"250"}
         await talk.say("DATA")

@@ -10,9 +10,15 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import argon2
+
 from ingest.doors import DOORS
 from ingest.limits import Limits
 from ingest.service import IngestService
+from merpati.auth.authenticator import Authenticator
+from merpati.auth.credentials import DirectoryCredentials
+from merpati.auth.passwords import Passwords
+from merpati.auth.throttle import Throttle, ThrottleLimits
 from merpati.bus.api import Record
 from merpati.bus.memory import MemoryBus
 from merpati.clock import SystemClock
@@ -67,7 +73,7 @@ class FaultyBus(MemoryBus):
     async def asked(self, times: int = 1) -> None:
         """Return when `publish` has been called so often."""
         async with asyncio.timeout(PATIENCE):
-            while self.publishes < times:  # noqa: ASYNC110
+            while self.publishes < times:
                 await asyncio.sleep(0.005)
 
     async def publish(self, records: Sequence[Record]) -> None:
@@ -193,7 +199,7 @@ class Talk:
                 assert re.match(text, got), f"line {number}: wanted {text!r}, got {got!r}"
             elif mark == "S.":
                 assert await self.reply() == "", f"line {number}: still open"
-            elif mark == "TL":
+            elif mark == "TL":  # TLS
                 await self.start_tls()
 
     async def start_tls(self) -> None:
@@ -228,6 +234,13 @@ async def world(
     await bus.start()
     await bus.ensure_topics(topic_specs(3, []))
     directory = directory or MemoryDirectory("ann@here.test", "bob@here.test", "cat@there.test")
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    directory.set_password("ann@here.test", cheap.hash("secret"))
+    throttle = Throttle(ThrottleLimits(free=100))
+    passwords = Passwords(clock, dice, hasher=cheap)
+    components.setdefault(
+        "authenticator", Authenticator(DirectoryCredentials(directory), passwords, None, throttle, clock)
+    )
     pair = self_signed(folder, ["localhost"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
