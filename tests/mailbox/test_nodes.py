@@ -1,0 +1,235 @@
+"""Several processes on one account: pushes between them, lost answers, and how much a process remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Sequence
+
+import pytest
+
+from merpati.clock import ManualClock
+from merpati.errors import Temporary, Unavailable, Unknown
+from merpati.events import Changed
+from merpati.ids import EventId, SeededDice, new_account_id
+from merpati.log.commit_log import Safeguards
+from merpati.mailbox.api import Append, MailboxLimits
+from merpati.mailbox.mailboxes import FEWEST, AllMailboxes
+from merpati.objects.memory import MemoryStore
+from merpati.objects.metered import MeteredStore
+from merpati.objects.retry import RetryingStore
+from tests.log.lists import in_virtual_time
+from tests.mailbox.worlds import ACCOUNT, fresh, mail, mailboxes, messages
+from tests.objects.faulty import Faults, FaultyStore
+
+Pushed = list[tuple[Changed, bytes]]
+
+
+class Wire:
+    """The bus, as far as the mailbox is concerned: what one node publishes, the others are fed."""
+
+    def __init__(self) -> None:
+        self.pushed: Pushed = []
+        self.readers: list[AllMailboxes] = []
+        self.away = False
+
+    async def publish(self, pushes: Sequence[tuple[Changed, bytes]]) -> None:
+        if self.away:
+            raise Unavailable("the bus is away")
+        self.pushed += pushes
+        for event, data in pushes:
+            for reader in self.readers:
+                reader.feed(event, data)
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+async def test_an_idle_client_is_told_of_a_delivery_elsewhere_without_a_request(clock: ManualClock) -> None:
+    inner, wire = MemoryStore(clock), Wire()
+    seen: list[str] = []
+    store = MeteredStore(inner, clock, lambda operation, outcome, seconds: seen.append(operation))
+    reader = mailboxes(store, clock, SeededDice(2))
+    wire.readers.append(reader)
+    idle = await reader.open(ACCOUNT)
+    writer = mailboxes(inner, clock, SeededDice(3), wire.publish).account(ACCOUNT)
+    seen.clear()
+    waiting = asyncio.ensure_future(idle.wait_changed(idle.view().number))
+    await settle()
+    await writer.append(messages(1))
+    await settle()
+    assert await waiting == wire.pushed[0][0].number
+    assert (await idle.folder("INBOX")).exists == 1
+    assert seen == []
+
+
+async def test_a_commit_too_large_to_push_is_read_by_those_who_wait_and_by_nobody_else(clock: ManualClock) -> None:
+    inner, wire = MemoryStore(clock), Wire()
+    seen: list[str] = []
+    store = MeteredStore(inner, clock, lambda operation, outcome, seconds: seen.append(operation))
+    reader = mailboxes(store, clock, SeededDice(2))
+    wire.readers.append(reader)
+    idle = await reader.open(ACCOUNT)
+    writer = mailboxes(inner, clock, SeededDice(3), wire.publish).account(ACCOUNT)
+    seen.clear()
+    await writer.append([Append("INBOX", mail(1, 100_000))])
+    await settle()
+    assert wire.pushed[-1][1] == b""
+    assert seen == []
+    waiting = asyncio.ensure_future(idle.wait_changed(idle.view().number))
+    await settle()
+    await waiting
+    await writer.append([Append("INBOX", mail(2, 100_000))])
+    waiting = asyncio.ensure_future(idle.wait_changed(idle.view().number))
+    await settle()
+    await waiting
+    assert (await idle.folder("INBOX")).exists == 2
+
+
+async def test_a_push_that_was_lost_is_made_good_by_the_next(clock: ManualClock) -> None:
+    inner, wire = MemoryStore(clock), Wire()
+    reader = mailboxes(inner, clock, SeededDice(2))
+    idle = await reader.open(ACCOUNT)
+    writer = mailboxes(inner, clock, SeededDice(3), wire.publish).account(ACCOUNT)
+    waiting = asyncio.ensure_future(idle.wait_changed(idle.view().number))
+    await writer.append(messages(1))
+    await settle()
+    wire.readers.append(reader)
+    await writer.append(messages(2))
+    await settle()
+    await waiting
+    await settle()
+    assert (await idle.folder("INBOX")).exists == 2
+
+
+async def test_pushes_wait_for_the_bus_and_commits_do_not(clock: ManualClock) -> None:
+    wire = Wire()
+    wire.away = True
+    boxes = mailboxes(MemoryStore(clock), clock, publish=wire.publish)
+    account = boxes.account(ACCOUNT)
+    for number in range(3):
+        await account.append(messages(number))
+    await settle()
+    assert wire.pushed == []
+    wire.away = False
+    await clock.advance(5.0)
+    assert [event.number for event, _ in wire.pushed] == [2, 3, 4]
+    await account.append(messages(9))
+    await boxes.close()
+    assert [event.number for event, _ in wire.pushed] == [2, 3, 4, 5]
+
+
+async def test_a_push_for_an_account_that_is_not_open_or_of_another_log_is_nothing(clock: ManualClock) -> None:
+    boxes = mailboxes(MemoryStore(clock), clock)
+    boxes.feed(Changed(EventId("0" * 32), ACCOUNT, 0.0, 7), b"")
+    account = await boxes.open(ACCOUNT)
+    boxes.feed(Changed(EventId("0" * 32), ACCOUNT, 0.0, 7, log="directory"), b"junk")
+    boxes.feed(Changed(EventId("0" * 32), ACCOUNT, 0.0, 1), b"junk")
+    boxes.feed(Changed(EventId("0" * 32), ACCOUNT, 0.0, 3), b"junk")
+    assert account.view().number == 2
+
+
+async def test_an_account_is_shared_while_anyone_holds_it_and_forgotten_when_memory_is_short(
+    clock: ManualClock,
+) -> None:
+    boxes = mailboxes(MemoryStore(clock), clock, limits=MailboxLimits(memory=1))
+    held = await boxes.open(ACCOUNT)
+    dice = SeededDice(5)
+    for _ in range(3 * FEWEST):
+        await boxes.open(new_account_id(dice))
+    gc.collect()
+    assert boxes.account(ACCOUNT) is held
+    assert len(boxes._live) <= FEWEST + 2
+    assert len(boxes._recent) == FEWEST
+
+
+async def deliveries(
+    clock: ManualClock, inner: MemoryStore, seed: int, faults: Faults, guards: Safeguards, *, caused: bool
+) -> int:
+    """Eight nodes deliver; each repeats a delivery until it is answered.  How many they made."""
+    wanted = 12
+
+    async def deliver(who: int) -> None:
+        faulty = FaultyStore(inner, clock, SeededDice(seed * 10 + who), faults)
+        store = RetryingStore(faulty, clock, SeededDice(seed + who))
+        account = mailboxes(store, clock, SeededDice(seed * 100 + who), safeguards=guards).account(ACCOUNT)
+        for number in range(wanted):
+            word = f"{who}-{number}"
+            message = Append("INBOX", mail(word), cause=word if caused else "")
+            while True:
+                try:
+                    await account.append([message])
+                    break
+                except Temporary as error:
+                    if isinstance(error, Unknown) and not caused:
+                        return
+
+    await asyncio.gather(*(deliver(who) for who in range(8)))
+    return 8 * wanted
+
+
+async def subjects(store: MemoryStore, clock: ManualClock) -> list[str]:
+    account = await mailboxes(store, clock, SeededDice(4)).open(ACCOUNT)
+    view = await account.folder("INBOX")
+    bodies = [await account.body(view.body(row)) for row in range(view.exists)]
+    found = [summary.subject for summary in await view.summaries(range(view.exists))]
+    assert [body.split(b"\r\n")[2] for body in bodies] == [f"Subject: {each}".encode() for each in found]
+    return found
+
+
+WEATHER = Faults(refuse=0.05, lose=0.1, drop=0.05, late=0.05, conflict=0.05, delay=0.05, latest=2.0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_delivery_that_is_repeated_until_it_is_answered_is_there_once(seed: int) -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    made = await in_virtual_time(clock, deliveries(clock, store, seed, WEATHER, Safeguards(), caused=True))
+    found = await in_virtual_time(clock, subjects(store, clock))
+    assert (len(found), len(set(found))) == (made, made)
+
+
+async def test_without_causes_a_repeated_delivery_is_doubled() -> None:
+    """The ablation of the cause: the same repetition, each time as if it were new."""
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    account = mailboxes(store, clock).account(ACCOUNT)
+    for _ in range(2):
+        await account.append(messages(1))
+    assert (await account.folder("INBOX")).exists == 2
+
+
+async def test_causes_hide_a_missing_own_commit_recognition_and_without_either_mail_is_doubled() -> None:
+    """Each safeguard with its neighbour off: FACTS, idempotent deciders hide a missing own-commit check."""
+    doubled = {}
+    for caused in (True, False):
+        clock = ManualClock()
+        store = MemoryStore(clock)
+        guards = Safeguards(own_id=False)
+        await in_virtual_time(clock, deliveries(clock, store, 1, Faults(lose=0.2), guards, caused=caused))
+        found = await in_virtual_time(clock, subjects(store, clock))
+        doubled[caused] = len(found) - len(set(found))
+    assert doubled[True] == 0
+    assert doubled[False] > 0
+
+
+async def test_nodes_agree_on_uids_and_modseqs(clock: ManualClock) -> None:
+    store = MemoryStore(clock)
+    nodes = [fresh(store, clock, seed) for seed in range(5)]
+    appends = [node.append(messages(number)) for number, node in enumerate(nodes * 4)]
+    await in_virtual_time(clock, asyncio.gather(*appends))
+    stores = [node.store("INBOX", range(1, 21), [f"$k{n}"]) for n, node in enumerate(nodes)]
+    await in_virtual_time(clock, asyncio.gather(*stores))
+    views = [await node.folder("INBOX", fresh=True) for node in nodes]
+    assert {(tuple(view.uids), tuple(view.modseqs), tuple(view.flags), view.keywords) for view in views} == {
+        (tuple(views[0].uids), tuple(views[0].modseqs), tuple(views[0].flags), views[0].keywords)
+    }
+    assert list(views[0].uids) == list(range(1, 21))
+    assert len(views[0].flag_names(views[0].flags[0])) == 5
