@@ -102,19 +102,23 @@ class Session:
     async def open(self) -> None:
         """Go from the greeting to readiness.  Raises `NoSession`; the connection is closed then."""
         try:
-            while not self._client.usable and self._trouble is None:
+            while not self._client.usable and self._client.phase is not Phase.CLOSED:
                 await self._perform(await self._hear())
         except BaseException:
             self._stream.abort()
             raise
-        if self._trouble is not None:
-            raise NoSession(self._trouble, self.host)
+        if not self._client.usable:
+            # ready, and in the same breath not any more
+            ended = Trouble(Cause.LOST, Phase.IDLE, "the server ended the session at once")
+            raise NoSession(self._trouble or ended, self.host)
 
     # Hearing
 
     async def _hear(self) -> list[Action]:
         """What to do once the server has said something, or has not."""
         client, stream = self._client, self._stream
+        if client.phase is Phase.CLOSED:
+            raise RuntimeError("nobody is there to be heard")  # a bug must not go round in circles
         taken = client.replies_taken
         # a deadline, not a pause: a reply that drips in must be whole by then
         until = stream.time() + self._timeouts.of(client.phase)
@@ -195,8 +199,8 @@ class Session:
         stream = self._stream
         try:
             stream.write(data)
-            if stream.unwritten > STREAM_LIMITS.write_ahead:
-                await self._drain_and_listen()
+            # always: the loop must come round between two pieces, to see an end as well as to serve others
+            await self._drain_and_listen()
         except PeerStalled:
             return self._client.timed_out()
         except Disconnected:

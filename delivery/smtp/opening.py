@@ -9,6 +9,7 @@ from base64 import b64encode
 from enum import Enum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from delivery.smtp.actions import Action, Close, Failed, Ready, Send, StartTls
 from delivery.smtp.extensions import NONE, extensions
@@ -156,6 +157,8 @@ class Opening:
         if reply.kind not in (4, 5):
             return self.trouble(Cause.PROTOCOL, f"unexpected reply: {reply}", "4.5.0")
         trouble = Trouble(cause, self.phase, str(reply), f"4{reply.status[1:]}", reply)
+        if trouble.permanent:
+            trouble = replace(trouble, status=reply.status)
         if reply.code == 421:
             return [Failed(trouble), Close()]
         return [Send(QUIT), Failed(trouble), Close()]

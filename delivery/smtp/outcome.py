@@ -89,8 +89,11 @@ class Trouble(Struct, frozen=True, gc=False):
 
     @property
     def permanent(self) -> bool:
-        """Whether the host says that it never takes mail (RFC 7504 section 3); any other host may be tried."""
-        return self.reply is not None and self.phase in (Phase.GREETING, Phase.EHLO) and self.reply.kind == 5
+        """Whether the host says that it never takes mail: 521 (RFC 7504 section 3).
+
+        Any other refusal to talk, 554 too, is of us, today: others may be tried, and this one later, as Postfix does.
+        """
+        return self.reply is not None and self.phase in (Phase.GREETING, Phase.EHLO) and self.reply.code == 521
 
 
 def verdict_of(reply: Reply, phase: Phase) -> Verdict:

@@ -131,13 +131,15 @@ def test_a_byte_in_clear_during_the_handshake_ends_the_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "permanent"), [(b"554 no\r\n", True), (b"521 no mail here\r\n", True), (b"421 later\r\n", False)]
+    ("said", "permanent"),
+    [(b"521 no mail here\r\n", True), (b"554 not from you\r\n", False), (b"421 later\r\n", False)],
 )
 def test_a_greeting_says_whether_the_host_ever_takes_mail(said: bytes, permanent: bool) -> None:
     wire = Wire()
     wire.say(said)
     assert wire.trouble is not None
     assert wire.trouble.permanent is permanent
+    assert wire.trouble.status[0] == ("5" if permanent else "4")
 
 
 @pytest.mark.parametrize("lost", ["lost", "timed_out"])
