@@ -299,7 +299,11 @@ class Connection(asyncio.Protocol):
         self._chunks, self._unread = [], 0
         self._wake_reader()
         if self._tls is None and not self._ended and self._transport.can_write_eof():
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # asyncio: the peer has reset the connection, and the loop has not told us yet
+                self.abort()
+                return
             if self._reading_paused:
                 self._transport.resume_reading()
         else:
