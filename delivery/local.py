@@ -174,6 +174,7 @@ class LocalDelivery:
 
     def _stored(self, event: Local, result: Appended, took: float) -> Happened:
         now = self._clock.time()
+        self._metrics.happened.labels(self.name, What.STORED).inc()
         self._metrics.delivered_seconds.labels("stored").observe(max(0.0, now - (event.received_at or event.at)))
         return Happened(
             id=derived_event_id(event.id, "stored"),

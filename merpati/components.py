@@ -20,6 +20,7 @@ from merpati.auth.oauth import TokenVerifier
 from merpati.auth.passwords import Passwords
 from merpati.auth.throttle import Throttle
 from merpati.bus.api import Bus
+from merpati.bus.metered import MeteredBus
 from merpati.bus.open import open_bus
 from merpati.bus.prefixed import with_prefix
 from merpati.clock import SystemClock
@@ -103,7 +104,7 @@ class Components:
         inner = open_bus(
             wanted.url, data=self.settings.data_path, kafka_options=wanted.kafka, clock=self.clock, dice=self.dice
         )
-        return with_prefix(inner, wanted.prefix)
+        return MeteredBus(with_prefix(inner, wanted.prefix), self.clock, self.metrics)
 
     @cached_property
     def store(self) -> ObjectStore:

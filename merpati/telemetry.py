@@ -29,59 +29,72 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        r: dict[str, Any] = {"registry": self.registry}
-        self.build = Gauge("merpati_build_info", "Always 1; the version is a label", ["version"], **r)
+        self.build = self._gauge("merpati_build_info", "Always 1; the version is a label", "version")
         self.build.labels(__version__).set(1)
-        self.sessions = Gauge("merpati_sessions", "Open client connections", ["protocol"], **r)
-        self.connections = Counter(
-            "merpati_connections_total", "Connections taken or refused", ["protocol", "outcome"], **r
-        )
-        self.logins = Counter("merpati_logins_total", "Logins by outcome", ["protocol", "outcome"], **r)
-        self.accepted = Counter("merpati_accepted_messages_total", "Messages answered with 250", ["door"], **r)
-        self.accepted_bytes = Counter(
-            "merpati_accepted_bytes_total", "Bytes of messages answered with 250", ["door"], **r
-        )
-        self.refused = Counter("merpati_refused_commands_total", "SMTP replies of 4yz and 5yz", ["door", "code"], **r)
-        self.accept_seconds = Histogram(
-            "merpati_accept_seconds", "From the final dot to the reply", ["door"], buckets=FAST, **r
-        )
-        self.happened = Counter(
-            "merpati_events_total", "What happened to messages and recipients", ["service", "what"], **r
-        )
-        self.publish_seconds = Histogram(
-            "merpati_bus_publish_seconds", "One publish until durable", ["outcome"], buckets=FAST, **r
-        )
-        self.published = Counter("merpati_bus_published_records_total", "Records published", ["topic"], **r)
-        self.lag = Gauge("merpati_bus_lag_records", "Records a group has yet to finish", ["group", "topic"], **r)
-        self.store_seconds = Histogram(
-            "merpati_store_seconds", "Object store requests", ["operation", "outcome"], buckets=FAST, **r
-        )
-        self.commit_seconds = Histogram(
-            "merpati_commit_seconds", "Commits to a log, all tries included", ["log", "outcome"], buckets=FAST, **r
-        )
-        self.commit_races = Counter(
-            "merpati_commit_races_total", "Commits that another writer was first with", ["log"], **r
-        )
-        self.processor_seconds = Histogram(
-            "merpati_processor_seconds", "One processor on one message", ["processor", "outcome"], buckets=FAST, **r
-        )
-        self.remote_sessions = Gauge("merpati_remote_sessions", "Connections to other mail servers", **r)
-        self.remote_attempts = Counter(
-            "merpati_remote_attempts_total", "Attempts at relaying by outcome", ["outcome"], **r
-        )
-        self.delivered_seconds = Histogram(
-            "merpati_delivered_seconds", "From acceptance to the end of a recipient", ["end"], buckets=SLOW, **r
-        )
-        self.commands = Counter("merpati_commands_total", "Client commands", ["protocol", "command", "outcome"], **r)
-        self.command_seconds = Histogram(
-            "merpati_command_seconds", "One client command", ["protocol", "command"], buckets=FAST, **r
-        )
-        self.restarts = Counter(
-            "merpati_task_restarts_total", "Background tasks begun again after a bug", ["task"], **r
-        )
+        self.restarts = self._counter("merpati_task_restarts_total", "Background tasks begun again after a bug", "task")
+        self._doors()
+        self._messages()
+        self._engines()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+
+    def _doors(self) -> None:
+        self.sessions = self._gauge("merpati_sessions", "Open client connections", "protocol")
+        self.connections = self._counter(
+            "merpati_connections_total", "Connections taken or refused", "protocol", "outcome"
+        )
+        self.logins = self._counter("merpati_logins_total", "Logins by outcome", "protocol", "outcome")
+        self.commands = self._counter("merpati_commands_total", "Client commands", "protocol", "command", "outcome")
+        self.command_seconds = self._histogram(
+            "merpati_command_seconds", "One client command", FAST, "protocol", "command"
+        )
+        self.accepted = self._counter("merpati_accepted_messages_total", "Messages answered with 250", "door")
+        self.accepted_bytes = self._counter(
+            "merpati_accepted_bytes_total", "Bytes of messages answered with 250", "door"
+        )
+        self.refused = self._counter("merpati_refused_commands_total", "SMTP replies of 4yz and 5yz", "door", "code")
+        self.accept_seconds = self._histogram("merpati_accept_seconds", "From the final dot to the reply", FAST, "door")
+
+    def _messages(self) -> None:
+        self.happened = self._counter(
+            "merpati_events_total", "What happened to messages and recipients", "service", "what"
+        )
+        self.processor_seconds = self._histogram(
+            "merpati_processor_seconds", "One processor on one message", FAST, "processor", "outcome"
+        )
+        self.remote_sessions = self._gauge("merpati_remote_sessions", "Connections to other mail servers")
+        self.remote_attempts = self._counter(
+            "merpati_remote_attempts_total", "Attempts at relaying by outcome", "outcome"
+        )
+        self.delivered_seconds = self._histogram(
+            "merpati_delivered_seconds", "From acceptance to the end of a recipient", SLOW, "end"
+        )
+
+    def _engines(self) -> None:
+        self.publish_seconds = self._histogram(
+            "merpati_bus_publish_seconds", "One publish until durable", FAST, "outcome"
+        )
+        self.published = self._counter("merpati_bus_published_records_total", "Records published", "topic")
+        self.lag = self._gauge("merpati_bus_lag_records", "Records a group has yet to finish", "group", "topic")
+        self.store_seconds = self._histogram(
+            "merpati_store_seconds", "Object store requests", FAST, "operation", "outcome"
+        )
+        self.commit_seconds = self._histogram(
+            "merpati_commit_seconds", "Commits to a log, all tries included", FAST, "log", "outcome"
+        )
+        self.commit_races = self._counter(
+            "merpati_commit_races_total", "Commits that another writer was first with", "log"
+        )
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(name, words, labels, registry=self.registry)
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(name, words, labels, registry=self.registry)
+
+    def _histogram(self, name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, words, labels, buckets=buckets, registry=self.registry)
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""

@@ -39,6 +39,7 @@ class Outcomes:
             records.append(encode(step.retry, value, retry_topic(step.tier)))
             records.append(encode(self._deferred(event, step, now)))
             self._metrics.remote_attempts.labels("deferred").inc()
+            self._metrics.happened.labels(self._service, What.DEFERRED).inc()
         records += self._report(event, Report.FAILED, step.failed, original, now)
         late = [answer for answer in step.late if wants(answer.recipient, "DELAY")]
         records += self._report(event, Report.DELAYED, late, original, now)
@@ -53,6 +54,7 @@ class Outcomes:
             return []
         if kind is Report.FAILED:
             self._metrics.remote_attempts.labels("bounced").inc(len(answers))
+            self._metrics.happened.labels(self._service, What.BOUNCED).inc(len(answers))
         failures = [Failure(a.recipient, a.status, a.reply, a.host) for a in answers]
         return report(
             kind, event.id, event.message, event.envelope, failures, original, service=self._service,
@@ -61,6 +63,7 @@ class Outcomes:
 
     def _relayed(self, event: Outbound, answer: Answer, now: float) -> Happened:
         self._metrics.remote_attempts.labels("relayed").inc()
+        self._metrics.happened.labels(self._service, What.RELAYED).inc()
         self._metrics.delivered_seconds.labels("relayed").observe(max(0.0, now - event.accepted_at))
         return Happened(
             id=_relayed_id(event, answer.recipient.address),

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from access.imap.context import ImapLimits
 from access.service import AccessService
+from delivery.local import GROUP as LOCAL
 from delivery.local import LocalDelivery
 from delivery.remote.connector import Manner, SmtpConnector, TlsPolicy
 from delivery.remote.schedule import Policy
 from delivery.remote.targets import Routing, Targets
+from delivery.remote.worker import GROUP as REMOTE
 from delivery.remote.worker import RemoteDelivery
 from delivery.smtp.opening import Login
 from ingest.limits import Limits
 from ingest.service import IngestService
+from merpati.bus.metered import LagWatch
 from merpati.components import Components
 from merpati.errors import Misconfigured
-from merpati.events import TOPICS, Received
+from merpati.events import TOPICS, Local, Outbound, Received
 from merpati.net.limits import ServerLimits
 from merpati.service import Service
 from merpati.settings import seconds
 from processors.edge import EdgeProcessors
 from processors.names import Names
 from processors.registry import build_row
-from processors.service import GROUP, ProcessorsService, Runner, RunnerFactory
+from processors.service import GROUP as PROCESSORS
+from processors.service import ProcessorsService, Runner, RunnerFactory
 from processors.working import Working
 
+GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "processors": {PROCESSORS: (TOPICS[Received].name,)},
+    "delivery": {LOCAL: (TOPICS[Local].name,), REMOTE: (TOPICS[Outbound].name,)},
+}
+"""Who consumes what: role → group → topics."""
 ROLES = ("ingest", "processors", "delivery", "access")
 
 
 def services_of(roles: frozenset[str], parts: Components) -> list[Service]:
     """The services of some roles, in the order to start them: those that others wait for first."""
     services: list[Service] = [parts.directory]
+    if roles & GROUPS.keys():
+        groups = {group: topics for role in sorted(roles & GROUPS.keys()) for group, topics in GROUPS[role].items()}
+        services.append(LagWatch(parts.bus, groups, parts.clock, parts.metrics))
     if "delivery" in roles:
         services += delivery(parts)
     if "processors" in roles:
@@ -83,7 +96,7 @@ def processors(parts: Components) -> Service:
         place = KafkaPlace(addresses_of(settings.bus.url), settings.bus.kafka, settings.bus.prefix)
 
         def on_faust(working: Working) -> Runner:
-            return StreamRunner(place, GROUP, TOPICS[Received].name, working, parts.bus, parts.clock)
+            return StreamRunner(place, PROCESSORS, TOPICS[Received].name, working, parts.bus, parts.clock)
 
         runner = on_faust
     return ProcessorsService(
