@@ -123,10 +123,15 @@ class Admin:
 
     def _call(self, call: Callable[[Any], T]) -> T:
         for _ in range(SETTLING_TRIES):
+            used = self._client is not None
             try:
                 return self._try(call)
             except SETTLING:
                 self._stopped.wait(SETTLING_SECONDS)
+            except (KafkaError, Unavailable):
+                # Brokers may have come and gone since the client was last asked; a new one knows better.
+                if not used:
+                    raise
         return self._try(call)
 
     def _try(self, call: Callable[[Any], T]) -> T:

@@ -55,6 +55,8 @@ COMPRESSIONS = ("none", "gzip")
 """What both clients can read without further libraries."""
 REQUEST_MS = 15_000
 SESSION_MS = 10_000
+RETRY_MS = 250
+"""Between a client's own attempts: each one that fails is a line in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def client_options(options: Mapping[str, str]) -> ClientOptions:
     both: dict[str, Any] = {
         "client_id": given.get("client.id", "merpati"),
         "request_timeout_ms": request_ms,
+        "retry_backoff_ms": RETRY_MS,
         "security_protocol": protocol,
     }
     if protocol.startswith("SASL"):
