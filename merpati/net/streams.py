@@ -28,6 +28,9 @@ SLACK = 0.002
 """Seconds by which a loop's timer may come early (uvloop counts milliseconds)."""
 NOWHERE = Endpoint("", 0)
 
+FAREWELL = 1.0
+"""Seconds that a peer has to take our last words when this process is being stopped; it need not answer them."""
+
 
 class Connection(asyncio.Protocol):
     """One connection.  `dialing.connect` and `server.serve` hand out those that are connected."""
@@ -311,7 +314,8 @@ class Connection(asyncio.Protocol):
         self._due = None
         if self._wake_at is not None:
             self._wake_at.cancel()
-        self._wake_at = self._loop.call_later(self._limits.linger, self.abort)
+        linger = min(self._limits.linger, FAREWELL) if self._draining else self._limits.linger
+        self._wake_at = self._loop.call_later(linger, self.abort)
 
     def abort(self) -> None:
         """Close at once; what is not written yet is lost."""
