@@ -25,6 +25,7 @@ from merpati.clock import SystemClock
 from merpati.errors import Unavailable
 from merpati.events import Changed, encode, topic_specs
 from merpati.ids import AccountId, SystemDice, derived_account_id
+from merpati.log.commit_log import LogLimits
 from merpati.mailbox.api import Append
 from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.net.addresses import parse_networks
@@ -36,10 +37,12 @@ from merpati.telemetry import Metrics
 
 PATIENCE = 10.0
 """Seconds a test waits for what should come at once."""
+LINE = 1 << 20
+"""Bytes of the longest line a client takes."""
 PASSWORD = "correct horse"
 USERS = ("alice@example.org", "bob@example.org")
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-LISTENERS = {name: "127.0.0.1:0" for name in ("imap", "imaps", "pop3", "pop3s")}
+LISTENERS = dict.fromkeys(("imap", "imaps", "pop3", "pop3s"), "127.0.0.1:0")
 
 
 @cache
@@ -98,7 +101,9 @@ class World:
     async def client(self, listener: str = "imap", node: int = 0) -> Client:
         """A client that has read the greeting."""
         tls = self.client_tls if listener.endswith("s") else None
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.nodes[node].ports[listener], ssl=tls)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.nodes[node].ports[listener], ssl=tls, limit=LINE
+        )
         client = Client(reader, writer)
         self._clients.append(client)
         client.greeting = await client.line()
@@ -259,7 +264,9 @@ async def world(
 
     try:
         for _ in range(nodes):
-            mailboxes = AllMailboxes(here.store, clock=clock, dice=dice, publish=publish)
+            mailboxes = AllMailboxes(
+                here.store, clock=clock, dice=dice, publish=publish, log_limits=LogLimits(patience=0.5)
+            )
             service = AccessService(
                 mailboxes=mailboxes,
                 authenticator=authenticator,

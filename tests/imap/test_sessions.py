@@ -26,8 +26,7 @@ SECTIONS = {
     "BODY.PEEK[]": b"BODY[] {%d}\r\n%b" % (len(MULTIPART), MULTIPART),
     "RFC822.HEADER": b"RFC822.HEADER {%d}\r\n%b" % (len(HEADER), HEADER),
     "BODY.PEEK[HEADER]": b"BODY[HEADER] {%d}\r\n%b" % (len(HEADER), HEADER),
-    "BODY.PEEK[HEADER.FIELDS (Subject X)]": b"BODY[HEADER.FIELDS (Subject X)] {19}\r\nSubject: parts\r\n\r\n"[:0]
-    + b"BODY[HEADER.FIELDS (Subject X)] {18}\r\nSubject: parts\r\n\r\n",
+    "BODY.PEEK[HEADER.FIELDS (Subject X)]": b"BODY[HEADER.FIELDS (Subject X)] {18}\r\nSubject: parts\r\n\r\n",
     "BODY.PEEK[HEADER.FIELDS.NOT (Content-Type MIME-Version)]": (
         b"BODY[HEADER.FIELDS.NOT (Content-Type MIME-Version)] {18}\r\nSubject: parts\r\n\r\n"
     ),
@@ -43,7 +42,7 @@ SECTIONS = {
     "BINARY.PEEK[2]": b"BINARY[2] ~{3}\r\n\0\1\2",
     "BINARY.PEEK[2]<1.1>": b"BINARY[2]<1> {1}\r\n\1",
     "BINARY.SIZE[2]": b"BINARY.SIZE[2] 3",
-    "PREVIEW": 'PREVIEW {7}\r\nGrüße'.encode(),
+    "PREVIEW": "PREVIEW {7}\r\nGrüße".encode(),
     "SAVEDATE": b"SAVEDATE NIL",
     "THREADID": b"THREADID NIL",
 }
@@ -101,7 +100,9 @@ async def test_news_come_to_idle_at_once_from_any_node(tmp_path: Path, nodes: in
         await actor.ok("EXPUNGE")
         assert await idler.line() == b"* 2 EXPUNGE"
         assert (await idler.done())[-1].startswith(b"idle OK")
-        assert await idler.ok("FETCH 1:* UID") == [b"* %d FETCH (UID %d)" % pair for pair in ((1, 1), (2, 3), (3, 4), (4, 5))]
+        assert await idler.ok("FETCH 1:* UID") == [
+            b"* %d FETCH (UID %d)" % pair for pair in ((1, 1), (2, 3), (3, 4), (4, 5))
+        ]
 
 
 async def test_idle_reads_nothing_while_nothing_happens(tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ async def test_an_append_is_refused_whole_or_taken_whole(tmp_path: Path) -> None
         client.send("m APPEND INBOX {3+}\r\nabc {4+}\r\nde\0f")
         assert (await client.answer("m"))[-1].startswith(b"m NO")
         client.send("n APPEND INBOX (\\Seen) {3+}\r\nabc (\\Draft) {4+}\r\ndefg")
-        assert await client.answer("n") == [b"* 2 EXISTS", (await here_code(here)) + b"Appended"]
+        assert await client.answer("n") == [b"* 2 EXISTS", (await _code(here)) + b"Appended"]
 
 
 async def here_code(here: World) -> bytes:

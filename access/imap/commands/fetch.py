@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from access.imap import columns
@@ -13,10 +14,13 @@ from access.imap.wire import codes
 from access.imap.wire.commands import Fetch
 from access.imap.wire.fetch import Att, Item, sets_seen
 from merpati.errors import Temporary
-from merpati.mailbox.api import SEEN, BodyMissing, FolderView
+from merpati.mailbox.api import SEEN, BodyMissing, FolderView, Stored
+from merpati.telemetry import logger
 
 ROWS = 5_000
 """Messages answered in one sweep."""
+SEEN_WITHIN = 3.0
+"""Seconds that a body is kept back for its \\Seen to be durable."""
 
 
 @command(Fetch, State.SELECTED, tells_expunges=lambda verb: verb.uid)
@@ -60,18 +64,25 @@ async def _mark_seen(
     unseen = [one for one in found if not one[1].flags[one[2]] & SEEN]
     if not unseen:
         return items
-    try:
-        stored = await session.mailbox.store(selected.folder, uids_of(unseen), ("\\Seen",), mode="add")
-    except Temporary as failure:
-        # a store that takes nothing in must not keep anybody from reading
-        session.log.warning("not marked as seen", failure=str(failure))
+    storing = asyncio.ensure_future(session.mailbox.store(selected.folder, uids_of(unseen), ("\\Seen",), mode="add"))
+    done, _ = await asyncio.wait((storing,), timeout=SEEN_WITHIN)
+    if not done or isinstance(storing.exception(), Temporary):
+        # a store that takes nothing in must not keep anybody from reading; if it is done later, it is told later
+        storing.add_done_callback(_late)
+        session.log.warning("not marked as seen", uids=len(unseen))
         return items
+    stored = storing.result()
     changed = set(stored.changed)
     told = {view.uids[row]: view.flags[row] | SEEN for _, view, row in unseen if view.uids[row] in changed}
     # the view must have what is told; flags that somebody else set besides are told by this
     session.write(await selected.news(expunges=False, modseq=session.condstore, silent=told))
     wanted = (Att.FLAGS, Att.MODSEQ) if session.condstore else (Att.FLAGS,)
     return (*items, *(item for item in wanted if item not in items))
+
+
+def _late(storing: asyncio.Future[Stored]) -> None:
+    if not storing.cancelled() and (failure := storing.exception()) is not None:
+        logger("access/imap").info("not marked as seen", failure=str(failure))
 
 
 def _newest(selected: Selected, view: FolderView, row: int) -> tuple[FolderView, int]:
