@@ -12,13 +12,12 @@ import msgspec
 
 from ingest.commits import GroupCommit
 from ingest.head import Head, check_author, read_head
-from ingest.limits import Limits
+from ingest.house import House
 from ingest.prefix import prefix_of
 from ingest.spool import Spool
 from ingest.unsure import Unsure, mark_of
 from merpati.bus.api import Record
-from merpati.clock import Clock
-from merpati.directory.api import AccountEntry, Directory
+from merpati.directory.api import AccountEntry
 from merpati.errors import MerpatiError, Permanent, Temporary
 from merpati.events import Body, Envelope, Happened, Received, What, encode
 from merpati.events.topics import MAX_RECORD
@@ -26,7 +25,7 @@ from merpati.ids import Dice, MessageId, derived_event_id, new_message_id
 from merpati.message.headers import MAX_HEADER
 from merpati.objects.api import ObjectStore
 from merpati.plugins.edge import ACCEPT, EdgePipeline
-from merpati.telemetry import Metrics, logger
+from merpati.telemetry import logger
 
 ROOM = 16 * 1024
 """Bytes of a record that the bus may add to what we count."""
@@ -59,29 +58,17 @@ class Receipt:
 class Intake:
     """Takes messages in for all doors of a service."""
 
-    def __init__(
-        self,
-        *,
-        hostname: str,
-        clock: Clock,
-        dice: Dice,
-        commits: GroupCommit,
-        store: ObjectStore,
-        directory: Directory,
-        edge: EdgePipeline,
-        limits: Limits,
-        metrics: Metrics,
-    ) -> None:
-        self._hostname = hostname
-        self._clock = clock
+    def __init__(self, house: House, dice: Dice, commits: GroupCommit, store: ObjectStore, edge: EdgePipeline) -> None:
+        self._hostname = house.hostname
+        self._clock = house.clock
+        self._directory = house.directory
+        self._limits = house.limits
+        self._metrics = house.metrics
         self._dice = dice
         self._commits = commits
         self._store = store
-        self._directory = directory
         self._edge = edge
-        self._limits = limits
-        self._metrics = metrics
-        self._unsure = Unsure(clock, limits.remember, limits.max_remembered)
+        self._unsure = Unsure(house.clock, house.limits.remember, house.limits.max_remembered)
 
     async def accept(self, arrival: Arrival) -> Receipt:
         """Make the message durable.  Raises the refusal, or `Temporary` for whatever of ours is not there."""

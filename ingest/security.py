@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from ingest.commands import BadCommand
 from ingest.framing import TooLong
+from ingest.house import Decider
 from ingest.session import Session
 from ingest.visit import Farewell, OutOfOrder
-from merpati.auth.credentials import ClientFacts, Credentials, EncryptionRequired, Principal, Refused
+from merpati.auth.credentials import ClientFacts, EncryptionRequired, Principal, Refused
 from merpati.auth.sasl import (
     MECHANISMS,
     Cancelled,
     Malformed,
-    SaslFacts,
     begin,
     converse,
     decode_initial,
@@ -22,16 +20,6 @@ from merpati.auth.sasl import (
     encode,
 )
 from merpati.errors import Permanent, Temporary
-
-
-class Decider(Protocol):
-    """The part of the authenticator that a door needs."""
-
-    @property
-    def sasl_facts(self) -> SaslFacts: ...
-    def is_safe(self, client: ClientFacts) -> bool: ...
-    def mechanisms(self, client: ClientFacts) -> tuple[str, ...]: ...
-    async def authenticate(self, attempt: Credentials, client: ClientFacts) -> Principal: ...
 
 
 class Guarded(Session):

@@ -17,11 +17,11 @@ from ingest.commits import GroupCommit
 from ingest.crowd import Crowd
 from ingest.doors import DOORS, Door
 from ingest.edge import AcceptAll
+from ingest.house import Decider, House
 from ingest.intake import Intake
 from ingest.limits import Limits
 from ingest.reception import Reception
-from ingest.security import Decider, Guarded
-from ingest.session import House
+from ingest.security import Guarded
 from ingest.transaction import Exchange
 from merpati.bus.api import Bus
 from merpati.clock import Clock
@@ -53,7 +53,13 @@ class LmtpSession(Guarded, Exchange, LMTP):
 
 
 class IngestService:
-    """Mail in."""
+    """Mail in.
+
+    `listeners` maps names of `DOORS` to "address:port"; "" is off, port 0 lets the system choose.  Without
+    `authenticator` nobody can log in.  `tls_context` is asked at each handshake, `reverse` for the verified name of
+    each client (`ReverseNames` is one).  Large messages wait in `spool_folder`, the system's folder for temporary files
+    by default.  From `proxy_networks` a PROXY header is expected.
+    """
 
     name = "ingest"
 
@@ -70,55 +76,29 @@ class IngestService:
         listeners: Mapping[str, str],
         authenticator: Decider | None = None,
         tls_context: Callable[[], ssl.SSLContext] | None = None,
-        edge: EdgePipeline | None = None,
+        edge: EdgePipeline = AcceptAll(),
         reverse: Callable[[str], Awaitable[str]] | None = None,
-        limits: Limits | None = None,
+        limits: Limits = Limits(),
         spool_folder: str | None = None,
         reuse_port: bool = False,
         proxy_networks: tuple[Network, ...] = (),
     ) -> None:
-        """`listeners` maps names of `DOORS` to "address:port"; "" is off, port 0 lets the system choose.
-
-        Without `authenticator` nobody can log in.  `tls_context` is asked at each handshake, `reverse` for the verified
-        name of each client (`ReverseNames` is one).  Large messages wait in `spool_folder`, the system's folder for
-        temporary files by default.  From `proxy_networks` a PROXY header is expected.  Raises `Misconfigured`.
-        """
-        limits = limits or Limits()
-        edge = edge or AcceptAll()
+        """Raises `Misconfigured`."""
         self._bus = bus
         self._clock = clock
         self._reuse_port = reuse_port
-        self._listeners = {name: endpoint for name, text in listeners.items() if (endpoint := parse_listener(text))}
+        self._proxy_networks = proxy_networks
         self._crowd = Crowd()
         self._commits = GroupCommit(bus, clock, limits.commit_timeout)
         self._tasks = Tasks("ingest", clock, metrics)
         self._house = House(
-            hostname=hostname,
-            clock=clock,
-            limits=limits,
-            crowd=self._crowd,
-            metrics=metrics,
-            directory=directory,
-            authenticator=authenticator,
-            tls_context=tls_context,
-            spool_folder=spool_folder,
-            reverse=reverse,
+            hostname, clock, limits, self._crowd, metrics, directory, authenticator, tls_context, spool_folder, reverse
         )
-        intake = Intake(
-            hostname=hostname,
-            clock=clock,
-            dice=dice,
-            commits=self._commits,
-            store=store,
-            directory=directory,
-            edge=edge,
-            limits=limits,
-            metrics=metrics,
-        )
+        self._listeners = {name: endpoint for name, text in listeners.items() if (endpoint := parse_listener(text))}
+        intake = Intake(self._house, dice, self._commits, store, edge)
         self._receptions = {
             name: Reception(_door(name, tls_context), directory, intake, edge) for name in self._listeners
         }
-        self._proxy_networks = proxy_networks
         self._acceptors: dict[str, Acceptor] = {}
         self.ports: dict[str, int] = {}
         """Where each listener is, once started."""

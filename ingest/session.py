@@ -10,26 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ingest.carrier import Carrier, Gone
 from ingest.commands import MAIL_EXTRA, RCPT_EXTRA
-from ingest.crowd import Crowd
 from ingest.doors import Door
 from ingest.framing import BareLineFeed, TooLong
-from ingest.limits import Limits
+from ingest.house import House
 from ingest.visit import Farewell, Transaction, Visitor
-from merpati.clock import Clock
-from merpati.directory.api import Directory
 from merpati.errors import MerpatiError, Unknown
 from merpati.net.addresses import Endpoint
-from merpati.telemetry import Metrics, logger
-
-if TYPE_CHECKING:
-    from ingest.security import Decider
+from merpati.telemetry import logger
 
 FOREIGN = {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"}
 """First words of HTTP: somebody's browser or proxy was made to talk to us."""
@@ -39,26 +31,6 @@ STATUS = {"500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1"}
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _log = logger("ingest")
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What all sessions of a service share."""
-
-    hostname: str
-    clock: Clock
-    limits: Limits
-    crowd: Crowd
-    metrics: Metrics
-    directory: Directory
-    authenticator: Decider | None = None
-    """Who is asked at doors for users; None: nobody can log in."""
-    tls_context: Callable[[], ssl.SSLContext] | None = None
-    """Asked for each handshake, so that a new certificate is used at once; None: no TLS."""
-    spool_folder: str | None = None
-    """Where large messages wait; the system's folder for temporary files by default."""
-    reverse: Callable[[str], Awaitable[str]] | None = None
-    """The verified name of an address, or ""; None: nobody looks."""
 
 
 class Session(Carrier):

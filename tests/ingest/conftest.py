@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -38,12 +39,21 @@ def bugs(log_lines: list[str]) -> Iterator[list[str]]:
             found.append(f"{line} {traceback.format_exc()}")
         raise structlog.DropEvent
 
+    class Asyncio(logging.Handler):
+        """What the loop complains of: exceptions that nobody asked for."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    loop_log = Asyncio(logging.ERROR)
+    logging.getLogger("asyncio").addHandler(loop_log)
     before = structlog.get_config()["processors"]
     structlog.configure(processors=[keep])
     try:
         yield found
     finally:
         structlog.configure(processors=before)
+        logging.getLogger("asyncio").removeHandler(loop_log)
     assert not found, "\n".join(found)
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from ingest.limits import Limits
-from tests.ingest.test_acceptance import MESSAGE, ready
-from tests.ingest.world import world
+from tests.ingest.world import MESSAGE, ready, world
 
 
 async def test_recipients_beyond_the_limit_are_put_off(tmp_path: Path) -> None:

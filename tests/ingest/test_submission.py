@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ingest.house import Decider
 from ingest.limits import Limits
-from ingest.security import Decider
 from merpati.auth.credentials import ClientFacts, Credentials, Principal, Refused, TokenAttempt
 from merpati.auth.sasl import SaslFacts, offered
 from merpati.errors import Unavailable

@@ -13,6 +13,7 @@ from pathlib import Path
 import argon2
 
 from ingest.doors import DOORS
+from ingest.edge import AcceptAll
 from ingest.limits import Limits
 from ingest.service import IngestService
 from merpati.auth.authenticator import Authenticator
@@ -33,6 +34,10 @@ from tests.servers.certificate import self_signed
 
 PATIENCE = 10.0
 """Seconds a test waits for what should come at once."""
+
+
+MESSAGE = b"From: who@else.test\r\nSubject: x\r\n\r\nhello\r\n"
+BIG = b"Subject: big\r\n\r\n" + b"0123456789abcdef" * 4 * 15_000
 
 
 class LeapingClock(SystemClock):
@@ -218,13 +223,37 @@ class Talk:
         self.writer.close()
 
 
+async def ready(here: World, door: str = "mx") -> Talk:
+    talk = await here.talk(door)
+    await talk.say("LHLO client.test" if door == "lmtp" else "EHLO client.test")
+    return talk
+
+
+def logins(directory: MemoryDirectory, clock: LeapingClock, dice: SeededDice) -> Authenticator:
+    """A real authenticator with hashes that cost nothing; ann's password is `secret`."""
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    directory.set_password("ann@here.test", cheap.hash("secret"))
+    passwords = Passwords(clock, dice, hasher=cheap)
+    return Authenticator(DirectoryCredentials(directory), passwords, None, Throttle(ThrottleLimits(free=100)), clock)
+
+
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS of the server, and of a client that trusts it."""
+    pair = self_signed(folder, ["localhost"])
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pair.certificate, pair.key)
+    client = ssl.create_default_context(cafile=str(pair.certificate))
+    client.check_hostname = False
+    return server, client
+
+
 @contextlib.asynccontextmanager
 async def world(
     folder: Path,
     *,
-    limits: Limits | None = None,
+    limits: Limits = Limits(greet_wait=0.0),
     directory: MemoryDirectory | None = None,
-    edge: EdgePipeline | None = None,
+    edge: EdgePipeline = AcceptAll(),
     ports: dict[str, int] | None = None,
     **components: object,
 ) -> AsyncIterator[World]:
@@ -234,18 +263,8 @@ async def world(
     await bus.start()
     await bus.ensure_topics(topic_specs(3, []))
     directory = directory or MemoryDirectory("ann@here.test", "bob@here.test", "cat@there.test")
-    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    directory.set_password("ann@here.test", cheap.hash("secret"))
-    throttle = Throttle(ThrottleLimits(free=100))
-    passwords = Passwords(clock, dice, hasher=cheap)
-    components.setdefault(
-        "authenticator", Authenticator(DirectoryCredentials(directory), passwords, None, throttle, clock)
-    )
-    pair = self_signed(folder, ["localhost"])
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair.certificate, pair.key)
-    client = ssl.create_default_context(cafile=str(pair.certificate))
-    client.check_hostname = False
+    components.setdefault("authenticator", logins(directory, clock, dice))
+    context, client = contexts(folder)
     metrics = Metrics()
     service = IngestService(
         bus=bus,
@@ -258,7 +277,7 @@ async def world(
         listeners={name: f"127.0.0.1:{(ports or {}).get(name, 0)}" for name in DOORS},
         tls_context=lambda: context,
         edge=edge,
-        limits=limits or Limits(greet_wait=0.0),
+        limits=limits,
         spool_folder=str(folder),
         **components,  # type: ignore[arg-type]
     )
