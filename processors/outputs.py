@@ -17,6 +17,7 @@ from merpati.ids import AccountId, derived_account_id, derived_event_id
 from merpati.message.addresses import BadAddress, parse_address
 from merpati.message.compose import header_field
 from merpati.message.headers import split_headers
+from merpati.objects.keys import blob_key
 from processors.routing import Route, Settled, Shape
 from processors.row import Step
 
@@ -113,7 +114,9 @@ def _body(source: Source, copies: int, outputs: Outputs) -> tuple[Body, bytes]:
     if body.key:
         return body, b""
     if copies > 1 and copies * body.size > FAN_OUT:
-        key = f"blobs/{body.digest}"
+        # another run is another moment, and so another key
+        run = derived_event_id(source.event.id, "blob", repr(source.now))
+        key = blob_key(body.digest, bytes.fromhex(run)[:8])
         outputs.blobs[key] = source.data
         return msgspec.structs.replace(body, key=key), b""
     return body, source.data

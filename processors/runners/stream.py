@@ -6,7 +6,8 @@ and outputs go out through our own bus, which answers only when they are durable
 - one agent with concurrency 1: with more an offset past an unfinished message is committed (faust #606);
 - `noack_take`: faust acknowledges nothing by itself;
 - nothing leaves the loop's body but cancellation: an exception there acknowledges the event it happened on;
-- the outputs of a batch are durable before its events are acknowledged, in their order, at the very end;
+- the outputs of a batch are durable before its events are acknowledged, at the very end, in the order they came
+  (`flight`): batches overlap, acknowledgements never do;
 - an event that its processors hold up for longer than `PATIENCE` goes to the retry topic, and its partition goes on;
 - a rebalance does not wait for the batch (`stream_wait_empty`): it may wait for a store that is down, and what is done
   twice is recognised by its sinks;
@@ -31,6 +32,7 @@ from merpati.bus.kafka.options import client_options
 from merpati.clock import Clock
 from merpati.errors import Misconfigured, Temporary
 from merpati.telemetry import logger
+from processors.runners.flight import Flight
 from processors.runners.publishing import Publisher
 from processors.working import Working
 
@@ -38,8 +40,8 @@ BATCH = 256
 """Events that are worked on and published together."""
 WITHIN = 0.02
 """Seconds that an event waits for others to share its batch."""
-BUFFERED = 512
-"""Events that faust holds in memory beside the batch."""
+BUFFERED = 256
+"""Events that faust holds in memory beside the batches."""
 FETCH = 2 << 20
 """Bytes of one partition in one fetch; more than the largest record."""
 PATIENCE = 2.0
@@ -93,8 +95,7 @@ class StreamRunner:
         self._log = logger("processors")
         self._stopping = asyncio.Event()
         self._grace = 0.0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._flight: Flight | None = None
         self._state = "not joined to Kafka yet"
         self._left_behind = ""
         self._progress: dict[TP, tuple[int | None, float]] = {}
@@ -167,16 +168,14 @@ class StreamRunner:
         return app
 
     async def _agent(self, stream: Any) -> None:
-        async for events in stream.noack_take(BATCH, within=WITHIN):
-            if self._stopping.is_set():
-                await asyncio.Event().wait()  # until faust cancels: these belong to the next member
-            self._idle.clear()
-            try:
-                await self._batch(events)
-                for event in events:
-                    await stream.ack(event)
-            finally:
-                self._idle.set()
+        flight = self._flight = Flight(self._batch, stream.ack)
+        try:
+            async for events in stream.noack_take(BATCH, within=WITHIN):
+                if self._stopping.is_set():
+                    await asyncio.Event().wait()  # until faust cancels: these belong to the next member
+                await flight.add(events, sum(len(event.message.value or b"") for event in events))
+        finally:
+            await flight.close()
 
     async def _batch(self, events: Sequence[Any]) -> None:
         """Everything these events cause, durable.  Raises nothing but cancellation."""
@@ -230,7 +229,7 @@ class StreamRunner:
         for tp in held:
             committed = app.monitor.tp_committed_offsets.get(tp)
             before, since = self._progress.get(tp, (committed, now))
-            waiting = lag.get((self._topic, tp.partition), 0) > 0 and self._idle.is_set()
+            waiting = lag.get((self._topic, tp.partition), 0) > 0 and self._idle
             if committed != before or not waiting:
                 since = now
             self._progress[tp] = (committed, since)
@@ -240,11 +239,17 @@ class StreamRunner:
 
     # ---- ending
 
+    @property
+    def _idle(self) -> bool:
+        """Whether no batch is under way: one may wait for the store for long, and is no stall."""
+        return self._flight is None or self._flight.idle.is_set()
+
     async def _drain(self) -> None:
-        """Let the batch that is worked on come to its end."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace):
-                await self._idle.wait()
+        """Let the batches that are under way come to their end."""
+        if self._flight is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._grace):
+                    await self._flight.idle.wait()
 
     async def _end(self, app: _App) -> None:
         """Stop faust: it commits what was acknowledged and leaves the group."""
