@@ -21,7 +21,7 @@ from merpati.errors import MerpatiError
 from merpati.mailbox.api import BodyRef, FolderView
 from merpati.message import sections
 from merpati.message.body import readable_text
-from merpati.message.content import Part
+from merpati.message.content import TEXT_PLAIN, Part
 from merpati.message.headers import split_headers
 from merpati.message.mime import scan
 from merpati.message.transfer import decode_base64, decode_quoted_printable
@@ -188,7 +188,9 @@ async def _cut_out(source: _Source, item: Section) -> bytes | memoryview | None:
     if item.what == "HEADER":
         return memoryview(data)[:end]
     header = data[:end]
-    return sections.resolve(header, scan(header), wanted)
+    fields, body = split_headers(header)
+    # of a header alone no structure needs to be known
+    return sections.resolve(header, Part(TEXT_PLAIN, 0, body, len(header), 0, (), tuple(fields)), wanted)
 
 
 def _within(start: int, end: int, partial: Partial | None) -> Slice:

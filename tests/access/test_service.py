@@ -104,3 +104,31 @@ async def test_a_change_that_nobody_can_read_stops_nobody(tmp_path: Path) -> Non
         here.nodes[0]._feed_one(junk)
         await here.deliver(message(), node=1)
         assert await client.line() == b"* 1 EXISTS"
+
+
+NAMES = [
+    "../admin",
+    "a/b",
+    "alice",
+    "ALICE@EXAMPLE.ORG",
+    "alice@example.org/x",
+    "\u0430lice@example.org",
+    "x" * 300,
+    "%",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+async def test_a_strange_user_name_is_ones_own_or_nobodys(tmp_path: Path, name: str) -> None:
+    async with world(tmp_path) as here:
+        await here.deliver(message())
+        client = await here.client()
+        raw = name.encode()
+        client.send(b'a LOGIN {%d+}\r\n%b "%b"' % (len(raw), raw, PASSWORD.encode()))
+        said = await client.line()
+        if name.lower() == "alice@example.org":
+            assert said.startswith(b"a OK")
+        else:
+            assert said == b"a NO [AUTHENTICATIONFAILED] Authentication failed"
+        assert not [info async for info in here.store.list("") if ".." in info.key]

@@ -180,7 +180,7 @@ async def test_an_append_is_refused_whole_or_taken_whole(tmp_path: Path) -> None
         assert await client.answer("n") == [b"* 2 EXISTS", (await _code(here)) + b"Appended"]
 
 
-async def here_code(here: World) -> bytes:
+async def _code(here: World) -> bytes:
     info = here.mailboxes[0].account(account_of("alice@example.org")).view().folders["INBOX"]
     return b"n OK [APPENDUID %d 1:2] " % info.uidvalidity
 
