@@ -24,6 +24,7 @@ from merpati.events.topics import MAX_RECORD
 from merpati.ids import Dice, MessageId, derived_event_id, new_message_id
 from merpati.message.headers import MAX_HEADER
 from merpati.objects.api import ObjectStore
+from merpati.objects.keys import blob_key
 from merpati.plugins.edge import ACCEPT, EdgePipeline
 from merpati.telemetry import logger
 
@@ -116,7 +117,7 @@ class Intake:
             value, digest = spool.whole()
             return Body(len(value), digest), value
         digest = await spool.finish()
-        key = f"blobs/{digest}"
+        key = blob_key(digest, self._dice.bytes(8))
         await self._store.put_stream(key, spool.chunks())
         return Body(spool.size, digest, key), b""
 
@@ -162,7 +163,7 @@ class Intake:
         record = encode(received, value)
         if len(value) + sum(len(header) for _, header in record.headers) > MAX_RECORD - ROOM:
             # A thousand long addresses beside a message that only just fits
-            key = f"blobs/{received.body.digest}"
+            key = blob_key(received.body.digest, self._dice.bytes(8))
             await self._store.put(key, value)
             record = encode(msgspec.structs.replace(received, body=msgspec.structs.replace(received.body, key=key)))
         return [record, encode(self._accepted(received))]

@@ -14,7 +14,8 @@ from merpati.errors import Temporary
 from merpati.ids import AccountId
 from merpati.log.api import EMPTY, Outcome, Tip
 from merpati.log.commit_log import CommitLog
-from merpati.mailbox.bodies import Address
+from merpati.mailbox.api import BodyRef
+from merpati.mailbox.bodies import address_of
 from merpati.mailbox.changes import Change
 from merpati.mailbox.preparing import Preparing
 from merpati.mailbox.reading import PIECE, Bodies
@@ -115,17 +116,17 @@ class MailAccount:
 
     # ---- the bytes
 
-    async def body(self, ref: Address) -> bytes:
+    async def body(self, ref: BodyRef) -> bytes:
         """The message, byte for byte as appended.  Raises `BodyMissing`."""
-        return await self._bodies.whole(ref)
+        return await self._bodies.whole(address_of(ref))
 
-    async def body_range(self, ref: Address, start: int, end: int) -> bytes:
+    async def body_range(self, ref: BodyRef, start: int, end: int) -> bytes:
         """Bytes [start, end) of the message, fewer if it ends before."""
-        return await self._bodies.range(ref, start, end)
+        return await self._bodies.range(address_of(ref), start, end)
 
-    def body_stream(self, ref: Address, chunk: int = PIECE) -> AsyncIterator[bytes]:
+    def body_stream(self, ref: BodyRef, chunk: int = PIECE) -> AsyncIterator[bytes]:
         """The message in pieces, in bounded memory."""
-        return self._bodies.stream(ref, chunk)
+        return self._bodies.stream(address_of(ref), chunk)
 
     async def put_large(self, chunks: AsyncIterator[bytes]) -> Large:
         """Take a large message in, before it is appended."""

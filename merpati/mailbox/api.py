@@ -192,13 +192,20 @@ class AccountView(Protocol):
     """All folders of an account at one commit."""
 
     number: int
-    folders: Mapping[str, FolderInfo]
-    """By name, in an order that puts INBOX first, then by name."""
     subscriptions: frozenset[str]
     """Subscribed names; some may have no folder (RFC 9051 section 6.3.9)."""
-    messages: int
-    size: int
-    """Bytes of all messages: what a quota counts."""
+
+    @property
+    def folders(self) -> Mapping[str, FolderInfo]:
+        """By name, in an order that puts INBOX first, then by name."""
+        ...
+
+    @property
+    def messages(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Bytes of all messages: what a quota counts."""
+        ...
 
     def metadata(self, folder: str) -> Mapping[str, bytes]:
         """Annotations of a folder, or of the account if `folder` is empty (RFC 5464)."""

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from merpati.mailbox.api import BodyRef
 from merpati.mailbox.changes import LargeBody
 from merpati.mailbox.growing import Growing
 
@@ -44,6 +45,13 @@ class Address:
     def email_id(self) -> str:
         """EMAILID (RFC 8474 section 5.1): every copy has it, no other message ever will."""
         return f"M{self.commit:x}_{self.offset:x}"
+
+
+def address_of(ref: BodyRef) -> Address:
+    """The address behind a reference that a view gave out; TypeError if it comes from elsewhere."""
+    if not isinstance(ref, Address):
+        raise TypeError(f"no body of a mailbox: {ref!r}")
+    return ref
 
 
 class LargeBodies:

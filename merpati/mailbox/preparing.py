@@ -22,6 +22,7 @@ from merpati.mailbox.values import MAX_INLINE, Append, Large
 from merpati.mailbox.verbs.append import Prepared
 from merpati.message.summary import summarise
 from merpati.objects.api import ObjectStore
+from merpati.objects.keys import blob_key
 
 IN_LOOP = 64 * 1024
 """Bytes up to which a message is summarised in the event loop: a tenth of a millisecond."""
@@ -67,14 +68,14 @@ class Preparing:
                 size += len(chunk)
                 await asyncio.to_thread(spool.write, chunk)
             digest = Digest(mix.hexdigest())
-            key = blob_key(digest, self._dice)
+            key = blob_key(digest, self._dice.bytes(8))
             spool.seek(0)
             await self._store.put_stream(key, _pieces(spool))
         return Large(key, digest, size)
 
     async def _put(self, content: bytes) -> Large:
         digest = await asyncio.to_thread(digest_of, content)
-        key = blob_key(digest, self._dice)
+        key = blob_key(digest, self._dice.bytes(8))
         await self._store.put(key, content)
         return Large(key, digest, len(content))
 
@@ -97,11 +98,6 @@ class Preparing:
                 raw = content if content is not None else await _read(large, body, bodies)
                 summary = await asyncio.to_thread(summarise, raw)
         return _prepared(message, large.prefix, size_of(large), packed(summary), body)
-
-
-def blob_key(digest: Digest, dice: Dice) -> str:
-    """Where a large body is kept: never twice the same key, so that the vacuum cannot take a new one for an old one."""
-    return f"blobs/{digest}_{dice.bytes(8).hex()}"
 
 
 def _prepared(message: Append, body: bytes, size: int, summary: bytes, large: LargeBody | None) -> Prepared:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from merpati.ids import Digest
+
 MAX_KEY = 900
 """Bytes of a whole key; S3 has 1024."""
 
@@ -30,3 +32,11 @@ def checked_prefix(prefix: str) -> str:
     if len(prefix) > MAX_KEY or not _PREFIX.match(prefix):
         raise ValueError(f"not a prefix: {prefix!r}")
     return prefix
+
+
+def blob_key(digest: Digest, nonce: bytes) -> str:
+    """Where a large body is kept.  `nonce`: 8 bytes that no other call brings, so that no key is ever used twice.
+
+    The vacuum may be about to remove an object of the same bytes; it must not take the new one with it.
+    """
+    return f"blobs/{digest}_{nonce.hex()}"
