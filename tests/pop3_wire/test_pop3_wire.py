@@ -108,9 +108,9 @@ def test_a_bare_lf_ends_a_line() -> None:
 
 def test_a_line_without_end_ends_the_connection_and_costs_no_more_memory() -> None:
     assert isinstance(events(b"x" * wire.MAX_DISCARD + b"x")[0], Fatal)
-    began = time.perf_counter()
+    began = time.process_time()
     assert [type(event) for event in events(b"x" * 10_000_000, cut=4096)] == [Fatal]
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def test_a_line_too_long_is_dropped_whole() -> None:

@@ -82,10 +82,10 @@ def test_a_reply_without_enhanced_code_has_a_general_status() -> None:
     ],
 )
 def test_a_reply_that_has_no_end_is_cut_off(data: bytes, broken: bool) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     found = replies(data, cut=65_536)
     assert [isinstance(each, Broken) for each in found] == [broken]
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 PIECES = [

@@ -93,7 +93,7 @@ async def test_a_session_that_cannot_be_had_is_given_up_in_time(
         assert trouble.status.startswith("4")
         assert trouble.text.isprintable()
         assert len(trouble.text) < 1200
-    assert time.perf_counter() - began < 3
+    assert time.perf_counter() - began < 10
 
 
 async def test_junk_instead_of_a_handshake_is_no_session() -> None:
@@ -226,7 +226,7 @@ async def test_whatever_a_server_does_the_recipient_has_its_outcome_in_time(
         assert outcome.text.isascii()
         assert len(outcome.text) < 1200
         await session.quit()
-    assert time.perf_counter() - began < 3
+    assert time.perf_counter() - began < 10
 
 
 @pytest.mark.parametrize("answer", [b"250 2.0.0 taken\r\n", b"451 4.3.0 no\r\n", b"554 5.6.0 no\r\n"])
@@ -305,7 +305,7 @@ async def test_a_server_that_answers_and_reads_no_more_is_heard() -> None:
         session = await place.visit(timeouts=LONG)
         (outcome,) = await session.deliver(envelope(message=BIG), BIG)
         assert (outcome.verdict, outcome.status) == (T, "4.3.1")
-    assert time.perf_counter() - began < 3
+    assert time.perf_counter() - began < 10
 
 
 @pytest.mark.parametrize("ending", [sleeps, resets, greeting_with(b"")])

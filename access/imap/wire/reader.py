@@ -17,7 +17,8 @@ from access.imap.wire.grammar.table import HEAD, UNTAGGED, parse
 from access.imap.wire.limits import BEFORE_LOGIN, Limits
 
 _MANGLED = re.compile(rb"\{[^\" ]*\+\}\Z")
-_BALANCED = re.compile(rb'[^"]*+(?:"(?:[^"\\]++|\\.)*+"[^"]*+)*+', re.DOTALL)
+# atomic groups, not possessive ones: CPython before 3.11.5 takes an open quote for a closed one there (gh-106052)
+_BALANCED = re.compile(rb'[^"]*+(?>(?:"(?>(?:[^"\\]++|\\.)*)"[^"]*+)*)', re.DOTALL)
 _BRACE = ord("}")
 _CR = ord("\r")
 

@@ -19,8 +19,9 @@ from access.imap.wire.sequence import SequenceSet, sequence_set
 _ATOM = re.compile(rb"[^(){ %*\"\\\]\x00-\x1f\x7f-\xff]+")
 _ASTRING = re.compile(rb"[^(){ %*\"\\\x00-\x1f\x7f-\xff]+")
 _PATTERN = re.compile(rb"[^(){ \"\\\x00-\x1f\x7f-\xff]+")
-_QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00\x80-\xff]++|\\["\\])*+)"')
-_QUOTED_UTF8 = re.compile(rb'"((?:[^"\\\r\n\x00]++|\\["\\])*+)"')
+# atomic groups, not possessive ones: CPython before 3.11.5 matches `(?:…)*+` wrongly (gh-106052)
+_QUOTED = re.compile(rb'"((?>(?:[^"\\\r\n\x00\x80-\xff]++|\\["\\])*))"')
+_QUOTED_UTF8 = re.compile(rb'"((?>(?:[^"\\\r\n\x00]++|\\["\\])*))"')
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 # RFC 7888 section 4: at the end of a line, whatever the line says.  Leading zeros: `{010}` is 8 to some
 LITERAL = re.compile(rb"(~?)\{(0|[1-9][0-9]{0,19})(\+?)\}\Z")

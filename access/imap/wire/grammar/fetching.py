@@ -11,7 +11,7 @@ from access.imap.wire.grammar.cursor import MAX_32, Cursor
 from access.imap.wire.refused import Refused
 
 _NAME = re.compile(rb"[A-Za-z0-9.]+")
-_PART = re.compile(rb"[1-9][0-9]*(?:\.[1-9][0-9]*)*+")
+_PART = re.compile(rb"[1-9][0-9]*(?:\.[1-9][0-9]*)*")
 _WHAT = re.compile(rb"(?i:HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME)(?=[\] ])")
 _PARTIAL = re.compile(rb"<([0-9]{1,19})\.([0-9]{1,19})>")
 
