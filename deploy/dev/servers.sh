@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 . deploy/dev/versions.sh
 
 # postfix: the foreign mail server. dovecot: the peer in the benchmarks. The rest: mail clients.
-PACKAGES='postfix swaks isync getmail6 fetchmail curl dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl ca-certificates'
+PACKAGES='postfix swaks libnet-ssleay-perl isync getmail6 fetchmail curl dovecot-imapd dovecot-pop3d dovecot-lmtpd openssl ca-certificates'
 
 find_cache
 lock "$CACHE/servers.lock"
