@@ -58,5 +58,5 @@ def tls_of(certificate: CertificateFiles) -> Callable[[], ssl.SSLContext]:
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     """Wait for something that no event announces."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
