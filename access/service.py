@@ -25,7 +25,7 @@ from merpati.events.codec import Unreadable
 from merpati.events.topics import TOPICS
 from merpati.mailbox.api import Account, Mailboxes
 from merpati.net.acceptor import NetEvent
-from merpati.net.addresses import Network, parse_listener
+from merpati.net.addresses import Endpoint, Network, parse_listener
 from merpati.net.limits import STREAM_LIMITS, ServerLimits, StreamLimits
 from merpati.net.server import Handler, Server, serve
 from merpati.net.streams import Connection
@@ -60,9 +60,9 @@ class AccessService:
         hostname: str,
         listeners: Mapping[str, str],
         tls_context: Callable[[], ssl.SSLContext] | None = None,
-        imap_limits: ImapLimits | None = None,
-        pop3_limits: Pop3Limits | None = None,
-        server_limits: ServerLimits | None = None,
+        imap_limits: ImapLimits = ImapLimits(),
+        pop3_limits: Pop3Limits = Pop3Limits(),
+        server_limits: ServerLimits = ServerLimits(),
         stream_limits: StreamLimits = STREAM_LIMITS,
         proxy_networks: tuple[Network, ...] = (),
         reuse_port: bool = False,
@@ -71,49 +71,32 @@ class AccessService:
 
         `tls_context` is asked at each handshake.  `server_limits` holds for each listener.  Raises `Misconfigured`.
         """
-        self._listeners = {name: endpoint for name, text in listeners.items() if (endpoint := parse_listener(text))}
-        self._check(tls_context)
+        self._listeners = _chosen(listeners, with_tls=tls_context is not None)
         self._tls = tls_context
         self._bus = bus
         self._mailboxes = mailboxes
         self._metrics = metrics
-        self._server_limits = server_limits or ServerLimits()
-        self._stream_limits = stream_limits
-        self._proxy_networks = proxy_networks
-        self._reuse_port = reuse_port
+        self._serve = partial(
+            serve, limits=server_limits, streams=stream_limits, proxy_networks=proxy_networks, reuse_port=reuse_port
+        )
         self._tasks = Tasks("access", clock, metrics)
         self._log = logger("access")
         self._following = False
         self._servers: dict[str, Server] = {}
         self.ports: dict[str, int] = {}
         """Where each listener is, once started."""
-        doors = {protocol: Door(protocol, authenticator, metrics) for protocol in REFUSALS}
-        self._imap = ImapContext(
-            mailboxes, doors["imap"], tls_context, hostname, clock, metrics, imap_limits or ImapLimits()
-        )
-        self._pop3 = Pop3Context(
-            mailboxes, doors["pop3"], tls_context, hostname, clock, metrics, pop3_limits or Pop3Limits()
-        )
-
-    def _check(self, tls_context: Callable[[], ssl.SSLContext] | None) -> None:
-        for name in self._listeners:
-            if name not in LISTENERS:
-                raise Misconfigured(f"access has no listener {name!r}, only {', '.join(LISTENERS)}")
-            if LISTENERS[name] and tls_context is None:
-                raise Misconfigured(f"access.{name} needs a certificate")
+        shared = (tls_context, hostname, clock, metrics)
+        self._imap = ImapContext(mailboxes, Door("imap", authenticator, metrics), *shared, imap_limits)
+        self._pop3 = Pop3Context(mailboxes, Door("pop3", authenticator, metrics), *shared, pop3_limits)
 
     async def start(self) -> None:
         """Open the listeners and follow the changes.  Raises `Misconfigured` if a port cannot be had."""
         for name, endpoint in self._listeners.items():
             protocol = name.removesuffix("s")
-            self._servers[name] = await serve(
+            self._servers[name] = await self._serve(
                 endpoint,
                 self._handler(protocol),
                 tls=self._tls if LISTENERS[name] else None,
-                limits=self._server_limits,
-                streams=self._stream_limits,
-                proxy_networks=self._proxy_networks,
-                reuse_port=self._reuse_port,
                 refusal=REFUSALS[protocol],
                 observe=partial(self._observe, name),
             )
@@ -191,3 +174,13 @@ class AccessService:
 
 async def _refresh(account: Account) -> None:
     await account.refresh()
+
+
+def _chosen(listeners: Mapping[str, str], *, with_tls: bool) -> dict[str, Endpoint]:
+    chosen = {name: endpoint for name, text in listeners.items() if (endpoint := parse_listener(text))}
+    for name in chosen:
+        if name not in LISTENERS:
+            raise Misconfigured(f"access has no listener {name!r}, only {', '.join(LISTENERS)}")
+        if LISTENERS[name] and not with_tls:
+            raise Misconfigured(f"access.{name} needs a certificate")
+    return chosen

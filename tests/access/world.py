@@ -241,9 +241,9 @@ async def world(
     *,
     nodes: int = 1,
     plaintext: Sequence[str] = ("127.0.0.0/8",),
-    imap_limits: ImapLimits | None = None,
-    pop3_limits: Pop3Limits | None = None,
-    server_limits: ServerLimits | None = None,
+    imap_limits: ImapLimits = ImapLimits(),
+    pop3_limits: Pop3Limits = Pop3Limits(),
+    server_limits: ServerLimits = ServerLimits(),
     stream_limits: StreamLimits = STREAM_LIMITS,
 ) -> AsyncIterator[World]:
     clock, dice = SystemClock(), SystemDice()
