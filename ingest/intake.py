@@ -85,6 +85,7 @@ class Intake:
             self.refuse(arrival, refusal, message)
             raise
         await self._commit(received, value, mark)
+        self._unsure.forget(mark)
         self._count(arrival, received)
         return Receipt(message, mark)
 

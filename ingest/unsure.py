@@ -32,12 +32,13 @@ class Unsure:
             self._known.popitem(last=False)
 
     def recall(self, mark: bytes) -> MessageId | None:
-        """The id it had, if it is remembered; it is forgotten by this."""
-        until, message = self._known.pop(mark, (0.0, None))
+        """The id it had, if it is remembered."""
+        until, message = self._known.get(mark, (0.0, None))
         return message if until > self._clock.monotonic() else None
 
-    def __bool__(self) -> bool:
-        return bool(self._known)
+    def forget(self, mark: bytes) -> None:
+        """Its sender knows now."""
+        self._known.pop(mark, None)
 
 
 def mark_of(envelope: Envelope, digest: Digest) -> bytes:

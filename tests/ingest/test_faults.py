@@ -10,7 +10,27 @@ from pathlib import Path
 import pytest
 
 from ingest.limits import Limits
+from merpati.errors import MerpatiError, Temporary
+from merpati.events import Envelope, Received, Recipient
+from merpati.plugins.edge import ACCEPT, Verdict
 from tests.ingest.world import BIG, MESSAGE, ready, world
+
+
+class Moody:
+    """An edge that cannot tell, every third time."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    async def judge_recipient(self, envelope: Envelope, recipient: Recipient) -> MerpatiError | None:
+        return None
+
+    async def judge(self, received: Received, raw: bytes) -> Verdict:
+        self._asked += 1
+        if self._asked % 3 == 0:
+            raise Temporary("try again later")
+        return ACCEPT
+
 
 # Faults (HOSTILE V10): 451, never 250, never 5yz, never the reason
 
@@ -36,6 +56,19 @@ async def test_a_bus_that_fails_is_answered_451_and_nothing_is_doubled(
         assert len({received.message for received, _ in messages}) == 1
         assert len({received.id for received, _ in messages}) == 1
     bugs.clear()
+
+
+async def test_an_id_is_kept_until_the_sender_knows(tmp_path: Path) -> None:
+    async with world(tmp_path, edge=Moody()) as here:
+        talk = await ready(here)
+        for fault in ("lose", "refuse", "", "lose", "lose"):  # the third is the edge's own
+            here.bus.fault = fault
+            assert (await talk.hand_in(MESSAGE)).startswith("451")
+        here.bus.fault = ""
+        assert (await talk.hand_in(MESSAGE)).startswith("451")
+        assert (await talk.hand_in(MESSAGE)).startswith("250")
+        assert len(await here.received()) == 4
+        assert len({received.message for received, _ in await here.received()}) == 1
 
 
 @pytest.mark.parametrize(("fault", "written"), [("hang", 0), ("swallow", 1)])

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ingest.doors import DOORS
 from ingest.limits import Limits
+from ingest.service import SmtpSession
+from merpati.net.addresses import Endpoint
 from tests.ingest.world import MESSAGE, ready, world
 
 
@@ -25,6 +28,39 @@ async def test_recipients_beyond_the_limit_are_put_off(tmp_path: Path) -> None:
         assert (await talk.say(MESSAGE + b".")).startswith("250")
         [(received, _)] = await here.received()
         assert len(received.envelope.recipients) == 10
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps each write apart."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.1", 5000)})
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+
+async def test_replies_to_commands_that_came_together_leave_together(tmp_path: Path) -> None:
+    # RFC 2920 section 3.2
+    async with world(tmp_path) as here:
+        session = SmtpSession(here.service._receptions["mx"], DOORS["mx"], here.service._house).fresh()
+        wire = Wire()
+        session.connection_made(wire)
+        serving = asyncio.ensure_future(session.serve_client(Endpoint("192.0.2.1", 5000)))
+        for data in (
+            b"",
+            b"EHLO client.test\r\n",
+            b"MAIL FROM:<>\r\n" + b"RCPT TO:<ann@here.test>\r\n" * 90 + b"DATA\r\n",
+        ):
+            session.data_received(data)
+            await asyncio.sleep(0.05)
+        assert [write.count(b"\r\n") for write in wire.writes] == [1, 10, 92]
+        session.connection_lost(None)
+        await serving
 
 
 async def test_connections_of_one_client_are_limited_and_made_room_for(tmp_path: Path) -> None:
