@@ -14,9 +14,13 @@ from merpati.bus.kafka import KafkaBus, addresses_of
 from merpati.bus.prefixed import PrefixedBus
 from merpati.clock import SystemClock
 from merpati.events import Dead, Local, decode, encode, topic_specs
-from merpati.ids import SystemDice
+from merpati.ids import SeededDice, SystemDice
+from merpati.net.dns import StaticResolver
+from merpati.service import running as running_service
+from merpati.settings import ProcessorSettings
 from processors.runners import stream as module
 from processors.runners.stream import KafkaPlace, StreamRunner
+from processors.service import ProcessorsService
 from processors.working import TIER, Working
 from tests.processors.site import RAW, RETRY, Says, Site
 
@@ -196,6 +200,37 @@ async def test_a_consumer_that_stalls_is_begun_anew(lane: Lane, monkeypatch: pyt
         await lane.until_stored(sent)
         await lane.until_acknowledged()
     assert made == 2
+
+
+async def test_the_service_works_on_kafka_second_tries_included(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.working.TIER", ("processing", 1.0))
+    monkeypatch.setattr("processors.working.RETRIES", 1)
+    site = lane.site
+    place = KafkaPlace(addresses_of(lane.url), {}, lane.prefix)
+    service = ProcessorsService(
+        lane.bus,
+        site.store,
+        site.directory,
+        StaticResolver({}, SeededDice(1)),
+        [ProcessorSettings(use="tests.processors.hostile:Hostile", name="hostile", timeout="1s")],
+        SystemClock(),
+        "mx.site.test",
+        site.metrics,
+        runner=lambda working: StreamRunner(place, "processors", "mail.received", working, lane.bus, SystemClock()),
+    )
+    raw = b"Subject: raise\r\n\r\nx\r\n"
+    poison = site.received(raw=raw)
+    async with running_service(service):
+        await lane.bus.publish([encode(poison, raw)])
+        await lane.until_stored(await lane.send(20))
+
+        async def holds() -> bool:
+            return bool([record async for record in lane.bus.scan("mail.dead")])
+
+        await lane.until(holds)
+        assert service.ready() == ""
+    (dead,) = [decode(record) async for record in lane.bus.scan("mail.dead")]
+    assert isinstance(dead, Dead) and dead.message == poison.message and dead.topic == RETRY
 
 
 @pytest.mark.slow
