@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in deploy/dev.
 .DEFAULT_GOAL := help
-.PHONY: docs help setup servers check test demo bench soak world lock clean
+.PHONY: docs help setup servers check test demo bench world lock clean
 PY := .venv/bin/python
 
 help: ## say what the targets are
@@ -24,9 +24,6 @@ demo: setup ## one message along the whole way, shown hop by hop
 
 bench: servers ## measure Merpati on both engines, with Postfix and Dovecot beside it
 	@$(PY) -m tests.bench $(ARGS)
-
-soak: servers ## a long run under load and faults
-	@$(PY) -m tests.soak $(ARGS)
 
 world: setup ## the seeded world with faults: make world ARGS="--seeds 1000"
 	@$(PY) -m tests.world $(ARGS)

@@ -68,6 +68,13 @@ def _say(entry: DomainEntry | AccountEntry | AliasEntry, verb: str, as_json: boo
         out.print(f"{verb} {name}", markup=False)
 
 
+def _removed(name: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"removed": name})
+    else:
+        out.print(f"removed {name}", markup=False)
+
+
 def _table(columns: list[str], rows: list[list[str]]) -> None:
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
@@ -136,8 +143,7 @@ def domain_remove(name: DomainName, config: ConfigOption = None, json: JsonOptio
             await parts.directory.remove_domain(name)
 
     run(work())
-    if not json:
-        out.print(f"removed {name}", markup=False)
+    _removed(name, json)
 
 
 @account.command("add")
@@ -235,8 +241,7 @@ def account_remove(address: Address, config: ConfigOption = None, json: JsonOpti
             await parts.directory.remove_account(address)
 
     run(work())
-    if not json:
-        out.print(f"removed {address}", markup=False)
+    _removed(address, json)
 
 
 @alias.command("add")
@@ -297,5 +302,4 @@ def alias_remove(address: Address, config: ConfigOption = None, json: JsonOption
             await parts.directory.remove_alias(address)
 
     run(work())
-    if not json:
-        out.print(f"removed {address}", markup=False)
+    _removed(address, json)
