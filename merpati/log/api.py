@@ -118,8 +118,15 @@ class Chunks(Protocol):
         """Keep a chunk, and its name; costs nothing if the snapshot before had it."""
         ...
 
-    def keep(self, digest: Digest) -> None:
-        """Say that a chunk of the snapshot before is needed again, without having its bytes."""
+    def keep(self, digest: Digest) -> bool:
+        """Say that a chunk of the snapshot before is needed again, without having its bytes.
+
+        False if that snapshot has no such chunk: then it may be gone, and must be put again.
+        """
+        ...
+
+    def settled(self, then: Callable[[], None]) -> None:
+        """Call `then` once the snapshot stands that these chunks are put for; never if it does not come to be."""
         ...
 
 

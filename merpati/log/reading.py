@@ -7,6 +7,7 @@ F3 to F5 of PROTOCOL.md.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -21,6 +22,7 @@ from merpati.objects.api import NotFound, ObjectStore
 
 S = TypeVar("S")
 C = TypeVar("C")
+T = TypeVar("T")
 
 GRACE = 3600.0
 """G: seconds between raising the floor and deleting what is below it.  Part of the protocol: equal on every node."""
@@ -119,6 +121,10 @@ class Reader(Generic[S, C]):
             raise Overtaken
         return asked
 
+    def timely(self, began: Moment) -> Callable[[], bool]:
+        """S5: whether what was read at `began` may still be built upon when a snapshot is about to appear."""
+        return lambda: began.age(self.clock) <= self._doubt_after
+
     async def floor(self) -> int:
         """The number below which nothing may be claimed; 0 if the log was never truncated."""
         async for info in self.store.list(self.layout.floors, limit=1):
@@ -160,20 +166,45 @@ class Reader(Generic[S, C]):
 
         Raises `Damaged` if a newer one is damaged, and the commits that would lead there are gone.
         """
-        damage: Damaged | None = None
-        tip, snapshot = Tip(self.fold.empty(), EMPTY), None
+
+        async def loaded(snapshot: Snapshot) -> tuple[Tip[S], Snapshot | None]:
+            return await tip_of(self.store, self.layout, self.fold, self.dice, snapshot), snapshot
+
+        nothing: tuple[Tip[S], Snapshot | None] = (Tip(self.fold.empty(), EMPTY), None)
+        return await self._newest_that(loaded, nothing, lambda found: found[0].number)
+
+    async def newest_head(self) -> Snapshot | None:
+        """The same without its state: what a new snapshot builds upon."""
+
+        async def itself(snapshot: Snapshot) -> Snapshot | None:
+            return snapshot
+
+        return await self._newest_that(itself, None, lambda found: found.number if found else EMPTY)
+
+    async def snapshots(self) -> AsyncIterator[Snapshot | Damaged]:
+        """All snapshots, the newest first."""
         async for info in self.store.list(self.layout.snapshots):
             try:
-                snapshot = await read_snapshot(self.store, self.layout, counted_down(info.key))
-                tip = await tip_of(self.store, self.layout, self.fold, self.dice, snapshot)
-                break
+                yield await read_snapshot(self.store, self.layout, counted_down(info.key))
             except NotFound:  # removed since it was listed
                 continue
             except Damaged as error:
+                yield error
+
+    async def _newest_that(self, take: Callable[[Snapshot], Awaitable[T]], nothing: T, number: Callable[[T], int]) -> T:
+        damage: Damaged | None = None
+        found = nothing
+        async for snapshot in self.snapshots():
+            try:
+                if isinstance(snapshot, Damaged):
+                    raise snapshot
+                found = await take(snapshot)
+                break
+            except Damaged as error:
                 damage = damage or error
-        if damage is not None and await self.floor() > tip.number + 1:
+        if damage is not None and await self.floor() > number(found) + 1:
             raise damage
-        return tip, snapshot
+        return found
 
     async def _open_once(self) -> Opened[S]:
         began = Moment.now(self.clock)

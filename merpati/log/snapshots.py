@@ -10,11 +10,12 @@ vacuum, which may be about to remove the old one, cannot remove the new one with
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
 
+from merpati.errors import Temporary
 from merpati.ids import Dice, Digest, digest_of
 from merpati.log.api import Damaged, Fold, Tip
 from merpati.log.compress import compressed, decompressed
@@ -23,6 +24,11 @@ from merpati.log.layout import Layout
 from merpati.objects.api import NotFound, ObjectStore
 
 S = TypeVar("S")
+
+
+class TooLate(Temporary):
+    """A snapshot took so long that what it builds upon may be gone; nothing was done, and the next one will do it."""
+
 
 _SIZE = 8
 """Bytes of the uncompressed length that stands behind a chunk's preamble."""
@@ -80,6 +86,7 @@ class ChunkStore:
         self._layout = layout
         self._dice = dice
         self._known = {_digest_in(name): name for name in known}
+        self._then: list[Callable[[], None]] = []
         self.used: dict[Digest, None] = {}
         """The chunks that the new snapshot needs, in order."""
         self.written: list[Digest] = []
@@ -112,8 +119,20 @@ class ChunkStore:
         self.used[name] = None
         return name
 
-    def keep(self, digest: Digest) -> None:
+    def keep(self, digest: Digest) -> bool:
+        if self._known.get(_digest_in(digest)) != digest:
+            return False
         self.used[digest] = None
+        return True
+
+    def settled(self, then: Callable[[], None]) -> None:
+        self._then.append(then)
+
+    def settle(self) -> None:
+        """The snapshot stands."""
+        for then in self._then:
+            then()
+        self._then.clear()
 
 
 def _digest_in(name: Digest) -> Digest:
@@ -158,10 +177,12 @@ async def write_snapshot(
     before: Snapshot | None = None,
     packs: tuple[PackEntry, ...] | None = None,
     pasts: tuple[PastEntry, ...] | None = None,
+    timely: Callable[[], bool] = lambda: True,
 ) -> Snapshot:
     """Write the state at `tip`.  Raises `Exists` if somebody wrote one at this number already (theirs stands, rule S4).
 
-    `before` is the snapshot whose chunks need not be written again; packs and pasts are its own unless given.
+    `before` is the snapshot whose chunks need not be written again; packs and pasts are its own unless given.  `timely`
+    says whether what `before` named can still be relied upon (S5); if not, `TooLate`.
     """
     chunks = ChunkStore(store, layout, dice, before.chunks if before else ())
     state = await fold.dump(tip.state, chunks)
@@ -175,6 +196,9 @@ async def write_snapshot(
         packs=packs if packs is not None else before.packs if before else (),
         pasts=pasts if pasts is not None else before.pasts if before else (),
     )
+    if not timely():
+        raise TooLate("this snapshot took too long", key=layout.snapshot(tip.number))
     # S1: chunks first, the snapshot last: who can read a snapshot can read all of it
     await store.create(layout.snapshot(tip.number), sealed(Kind.SNAPSHOT, _encoder.encode(snapshot)))
+    chunks.settle()
     return snapshot

@@ -14,8 +14,9 @@ from merpati.errors import Temporary
 from merpati.ids import AccountId
 from merpati.log.api import EMPTY, Outcome, Tip
 from merpati.log.commit_log import CommitLog
+from merpati.log.keeping import keep_snapshot
 from merpati.mailbox.api import BodyRef
-from merpati.mailbox.bodies import address_of
+from merpati.mailbox.bodies import Address, address_of
 from merpati.mailbox.changes import Change
 from merpati.mailbox.preparing import Preparing
 from merpati.mailbox.reading import PIECE, Bodies
@@ -84,7 +85,7 @@ class MailAccount:
         before = self._folders.get(folder.id)
         if before is not None and before.number == tip.number:
             return before
-        view = self._folders[folder.id] = FolderAt(folder, tip.state, before)
+        view = self._folders[folder.id] = FolderAt(folder, tip.state, self._render, before)
         self._forget_removed(tip.state)
         return view
 
@@ -114,6 +115,9 @@ class MailAccount:
         for gone in [key for key in self._folders if key not in state.folders]:
             del self._folders[gone]
 
+    async def _render(self, address: Address) -> bytes:
+        return await self._preparing.rendered(address, self._bodies)
+
     # ---- the bytes
 
     async def body(self, ref: BodyRef) -> bytes:
@@ -131,6 +135,13 @@ class MailAccount:
     async def put_large(self, chunks: AsyncIterator[bytes]) -> Large:
         """Take a large message in, before it is appended."""
         return await self._preparing.put_large(chunks)
+
+    # ---- keeping
+
+    async def keep_snapshot(self) -> None:
+        """Write down the state that this process knows, unless one as new is in the store."""
+        if self.log.tip is not None and self.log.damage is None:
+            await keep_snapshot(self.log.reader, self.log.tip)
 
     # ---- messages
 

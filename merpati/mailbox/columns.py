@@ -11,11 +11,14 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from merpati.mailbox.changes import Ranges
 
-A = TypeVar("A", "array[int]", "list[bytes | tuple[int, int]]")
+if TYPE_CHECKING:
+    from merpati.mailbox.runs import SummaryRun
+
+A = TypeVar("A", "array[int]", "list[bytes | SummaryRun]")
 
 ROW = 100
 """Bytes of memory a message takes here, beside the bytes of its summary."""
@@ -32,7 +35,7 @@ class NewRow(NamedTuple):
     commit: int
     offset: int
     check: int
-    summary: bytes | tuple[int, int]
+    summary: bytes | SummaryRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ class Columns:
     """… and its offset there; from LARGE on, the number of a large body of that commit."""
     checks: array[int]
     """The first eight bytes of the body's digest."""
-    summaries: list[bytes | tuple[int, int]]
-    """What was rendered, packed; or the folder and UID, in the snapshot beneath, that have it."""
+    summaries: list[bytes | SummaryRun]
+    """What was rendered, packed; or the run of a snapshot that has it.  The one takes the place of the other."""
     weight: int = 0
     """About how many bytes of memory this takes; a little more after messages have gone."""
 
@@ -82,7 +85,7 @@ class Columns:
             _grown(self.offsets, n, offsets),
             _grown(self.checks, n, checks),
             _grown(self.summaries, n, summaries),
-            self.weight + sum(ROW + len(summary) for summary in summaries),
+            self.weight + sum(ROW + (len(summary) if isinstance(summary, bytes) else 0) for summary in summaries),
         )
 
     def with_flags(self, uids: Ranges, add: int, remove: int, modseq: int) -> Columns:

@@ -1,4 +1,7 @@
-"""The mailbox's `Fold`: how its log becomes a state.  Changes stand in `changes`, what they do in `state`."""
+"""The mailbox's `Fold`: how its log becomes a state.  Changes stand in `changes`, what they do in `state`.
+
+Its snapshots are made by `dumping` and read by `loading`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from collections.abc import Sequence
 from merpati.log.api import Chunks, Commit
 from merpati.mailbox import changes
 from merpati.mailbox.changes import Change
+from merpati.mailbox.dumping import Dumper
+from merpati.mailbox.loading import Loader
+from merpati.mailbox.runs import Shelf
 from merpati.mailbox.state import MailState, applied
 
 
@@ -14,6 +20,10 @@ class MailboxFold:
     """`merpati.log.api.Fold` of mailboxes."""
 
     name = "mailbox"
+
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        """`shelf` remembers summaries for all folds of a process."""
+        self._shelf = shelf or Shelf()
 
     def empty(self) -> MailState:
         return MailState()
@@ -28,7 +38,7 @@ class MailboxFold:
         return changes.decode(data)
 
     async def dump(self, state: MailState, chunks: Chunks) -> bytes:
-        raise NotImplementedError
+        return await Dumper(chunks, self._shelf).dump(state)
 
     async def load(self, head: bytes, chunks: Chunks) -> MailState:
-        raise NotImplementedError
+        return await Loader(chunks, self._shelf).load(head)

@@ -16,6 +16,7 @@ from merpati.errors import MerpatiError
 from merpati.events import Changed
 from merpati.ids import AccountId, Dice
 from merpati.log.commit_log import CommitLog, LogLimits, Safeguards
+from merpati.log.keeping import Keeper, due
 from merpati.log.layout import log_of
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Publisher
@@ -24,6 +25,7 @@ from merpati.mailbox.fold import MailboxFold
 from merpati.mailbox.preparing import Preparing
 from merpati.mailbox.pushing import Pushing
 from merpati.mailbox.reading import Bodies
+from merpati.mailbox.runs import Shelf
 from merpati.mailbox.state import MailState
 from merpati.mailbox.values import MailboxLimits
 from merpati.objects.api import ObjectStore
@@ -58,8 +60,10 @@ class AllMailboxes:
         self._metrics = metrics
         self._writer = writer
         self._safeguards = safeguards
+        self._shelf = Shelf()
         self._preparing = Preparing(store, dice)
         self._pushing = Pushing(publish, clock, self._limits.push)
+        self._keeper = Keeper()
         self._live: WeakValueDictionary[AccountId, MailAccount] = WeakValueDictionary()
         self._recent: OrderedDict[AccountId, tuple[MailAccount, int]] = OrderedDict()
         self._weight = 0
@@ -94,25 +98,37 @@ class AllMailboxes:
             task.cancel()
         for account in list(self._live.values()):
             await account.log.close()
+        await self._keeper.close()
         await self._pushing.close()
         self._recent.clear()
+
+    async def idle(self) -> None:
+        """Wait until what is done in the background is done."""
+        await self._keeper.idle()
 
     def _made(self, account: AccountId) -> MailAccount:
         layout = log_of(account)
         log: CommitLog[MailState, Change] = CommitLog(
             self._store,
             layout,
-            MailboxFold(),
+            MailboxFold(self._shelf),
             clock=self._clock,
             dice=self._dice,
             writer=self._writer,
             limits=self._log_limits,
             metrics=self._metrics,
-            committed=partial(self._pushing.push, account),
+            committed=partial(self._committed, account),
             safeguards=self._safeguards,
         )
         bodies = Bodies(self._store, layout)
         return MailAccount(account, log, bodies, self._preparing, self._clock, self._limits)
+
+    def _committed(self, account: AccountId, number: int, at: float, data: bytes) -> None:
+        """A commit of ours is durable: others hear of it, and now and then the state is written down."""
+        self._pushing.push(account, number, at, data)
+        found = self._live.get(account)
+        if found is not None and due(found.log.layout, number):
+            self._keeper.later(found.log.layout, found.keep_snapshot)
 
     async def _catch_up(self, account: MailAccount) -> None:
         """A push said that there is more, and a client idles on it."""

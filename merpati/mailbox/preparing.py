@@ -73,6 +73,11 @@ class Preparing:
             await self._store.put_stream(key, _pieces(spool))
         return Large(key, digest, size)
 
+    async def rendered(self, address: Address, bodies: Bodies) -> bytes:
+        """The packed summary of a message that the log has already."""
+        async with self._few:
+            return packed(await asyncio.to_thread(summarise, await bodies.whole(address)))
+
     async def _put(self, content: bytes) -> Large:
         digest = await asyncio.to_thread(digest_of, content)
         key = blob_key(digest, self._dice.bytes(8))

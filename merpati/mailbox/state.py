@@ -29,6 +29,7 @@ from merpati.mailbox.changes import (
 from merpati.mailbox.columns import NewRow
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.names import normalised
+from merpati.mailbox.runs import Summary
 from merpati.mailbox.values import FolderId, NoSuchFolder
 
 CAUSES_KEPT = 14 * 86_400.0
@@ -204,7 +205,7 @@ def _copied(state: MailState, change: Copied, number: int) -> MailState:
     return replace(state, folders=folders, larges=larges)
 
 
-def _summary_at(state: MailState, origin: tuple[int, int]) -> bytes | tuple[int, int]:
+def _summary_at(state: MailState, origin: tuple[int, int]) -> Summary:
     folder, uid = origin
     columns = _folder(state, folder).columns
     row = columns.row(uid)

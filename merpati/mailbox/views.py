@@ -6,21 +6,28 @@ nobody sees what was appended later.
 
 from __future__ import annotations
 
+import asyncio
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
+from merpati.log.api import Damaged
 from merpati.mailbox.bodies import LARGE, Address
 from merpati.mailbox.columns import Columns
 from merpati.mailbox.flags import bits_of, names_of
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.names import INBOX
+from merpati.mailbox.runs import Key, SummaryRun
+from merpati.mailbox.runs import Summary as KnownSummary
 from merpati.mailbox.state import MailState
 from merpati.mailbox.summaries import envelope_in, structure_in, unpacked
 from merpati.mailbox.types import SeqNum, Uid
 from merpati.mailbox.values import FolderInfo
 from merpati.message.summary import Summary
+
+Render = Callable[[Address], Awaitable[bytes]]
+"""Makes the packed summary of a message from its bytes."""
 
 MAX_TEXTS = 10_000
 """Combinations of flags whose text a view remembers."""
@@ -57,8 +64,9 @@ class _Arrays:
 class FolderAt:
     """`FolderView`: a folder's messages at one commit."""
 
-    def __init__(self, folder: Folder, state: MailState, before: FolderAt | None = None) -> None:
-        """`before` lends its arrays, if it is a view of the same messages."""
+    def __init__(self, folder: Folder, state: MailState, render: Render, before: FolderAt | None = None) -> None:
+        """`before` lends its arrays, if it is a view of the same messages; `render` makes a summary of a message."""
+        self._render = render
         self.info: FolderInfo = folder.info(subscribed=folder.name in state.subscriptions)
         self.number = state.number
         self.keywords = folder.keywords
@@ -145,8 +153,26 @@ class FolderAt:
         return [structure_in(data) for data in await self._packed(rows)]
 
     async def _packed(self, rows: Sequence[int]) -> list[bytes]:
-        summaries = self._columns.summaries
-        return [summaries[row] for row in rows]  # type: ignore[misc]
+        column = self._columns.summaries
+        runs = {known for row in rows if isinstance(known := column[row], SummaryRun)}
+        if not runs:
+            return [await self._found(column[row], {}, row) for row in rows]
+        read = dict(zip(runs, await asyncio.gather(*(_read(run) for run in runs)), strict=True))
+        return [await self._found(column[row], read, row) for row in rows]
+
+    async def _found(self, known: KnownSummary, read: Mapping[SummaryRun, Mapping[Key, bytes]], row: int) -> bytes:
+        """S3: a summary that is lost or damaged is made anew of its message."""
+        if isinstance(known, SummaryRun):
+            summaries = read[known] if known in read else await _read(known)
+            known = summaries.get((self._columns.commits[row], self._columns.offsets[row]), b"")
+        return known or await self._render(self.body(row))
+
+
+async def _read(run: SummaryRun) -> Mapping[Key, bytes]:
+    try:
+        return await run.read()
+    except (Damaged, ValueError):
+        return {}
 
 
 class AccountAt:
