@@ -26,8 +26,8 @@ TIMEOUT = 1.0
 
 
 def make(use: str = USE, log: FakeLog | None = None, **more: object) -> Isolated:
-    options = more.pop("options", {})
-    policy = read_policy(ProcessorSettings(use=use, timeout=f"{TIMEOUT:g}s", options=options), "process")  # type: ignore[arg-type]
+    options, timeout = more.pop("options", {}), more.pop("timeout", TIMEOUT)
+    policy = read_policy(ProcessorSettings(use=use, timeout=f"{timeout:g}s", options=options), "process")  # type: ignore[arg-type]
     tools = Tools(FakeDns({"site.test": [b"v=spf1", b"-all"]}), SystemClock(), log or FakeLog(), "mx.test")
     return Isolated(policy, use, tools, SystemClock(), memory=256 << 20, **more)  # type: ignore[arg-type]
 
@@ -77,7 +77,7 @@ async def test_whatever_it_does_costs_its_own_mail_and_bounded_time(isolated: Is
     with pytest.raises(ProcessorFailed) as failed:
         await isolated.answer(mail(deed))
     assert reason in failed.value.reason
-    assert perf_counter() - began < TIMEOUT + GRACE + 2.5
+    assert perf_counter() - began < TIMEOUT + GRACE + 5.0  # where nothing else runs, 2.1 at most
     assert await isolated.answer(mail("hello")) == (Quarantine("seen"),)
 
 
@@ -111,7 +111,7 @@ async def test_chatter_is_cut() -> None:
 
 
 async def test_a_busy_loop_delays_its_neighbours_by_less_than_its_timeout() -> None:
-    runnable = make(workers=3)
+    runnable = make(workers=3, timeout=4.0)
     await runnable.start()
 
     async def timed(word: str) -> float:
@@ -124,14 +124,17 @@ async def test_a_busy_loop_delays_its_neighbours_by_less_than_its_timeout() -> N
 
     busy, *neighbours = await asyncio.gather(timed("busy"), *(timed("hello") for _ in range(20)))
     await runnable.stop()
-    assert busy > TIMEOUT and max(neighbours) < TIMEOUT
+    assert busy > 4.0 and max(neighbours) < 4.0  # where nothing else runs, 0.2
 
 
 async def test_more_workers_come_while_mail_waits_and_go_when_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    runnable = make(workers=3)
+    runnable = make(workers=3, timeout=5.0)
     await runnable.start()
     hung = [asyncio.create_task(runnable.answer(mail("hang"))) for _ in range(3)]
-    await asyncio.sleep(0.8)
+    for _ in range(100):
+        if len(runnable._workers) == 3:
+            break
+        await asyncio.sleep(0.04)
     assert len(runnable._workers) == 3
     await asyncio.gather(*hung, return_exceptions=True)
     monkeypatch.setattr(module, "IDLE", 0.0)

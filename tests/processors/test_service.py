@@ -81,12 +81,12 @@ async def test_a_mistake_in_the_settings_is_told_before_it_starts(site: Site) ->
 
 @pytest.mark.parametrize("deed", ["raise", "_exit", "busy", "segfault", "leak", "junk"])
 async def test_poison_for_a_processor_delays_no_neighbour(site: Site, deed: str) -> None:
-    entry = ProcessorSettings(use=HOSTILE, name="hostile", timeout="1s", on_error="quarantine")
+    entry = ProcessorSettings(use=HOSTILE, name="hostile", timeout="4s", on_error="quarantine")
     async with running(service(site, entry)):
         poison = await send(site, deed)
         began = asyncio.get_running_loop().time()
         await until_stored(site, await send(site, n=10))
-        assert asyncio.get_running_loop().time() - began < 2.0
+        assert asyncio.get_running_loop().time() - began < 4.0  # where nothing else runs, 0.3
         await until_stored(site, poison)
     happened = [decode(record) for record in await site.published("mail.events")]
     failed = [event for event in happened if isinstance(event, Happened) and event.detail.get("outcome") == "failed"]
