@@ -224,6 +224,39 @@ async def closing(engine: Engine) -> AsyncIterator[Engine]:
         await engine.close()
 
 
+async def churn(engine: UrlEngine, topic: str, group: str, rounds: int, pause: float) -> set[int]:
+    """Publish 100 records a round to members killed in turn; the numbers worked on, once all are finished."""
+    bus = await engine.open()
+    worked_on: set[int] = set()
+    members: list[Program] = []
+    listening: list[asyncio.Task[None]] = []
+
+    async def listen(program: Program) -> None:
+        while (said := await program.line(300)) is not None:
+            if isinstance(said, list):
+                worked_on.update(said)
+
+    async def join() -> None:
+        members.append(await Program(engine, "work", group, topic).__aenter__())
+        listening.append(asyncio.create_task(listen(members[-1])))
+
+    for _ in range(3):
+        await join()
+    for start in range(0, rounds * 100, 100):
+        await bus.publish([record(topic, n, f"key{n % 31}") for n in range(start, start + 100)])
+        await asyncio.sleep(pause)
+        await members.pop(0).kill()
+        await join()
+    until = asyncio.get_running_loop().time() + engine.death + 10
+    while sum((await bus.lag(group, [topic])).values()) and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(0.1)
+    for member in members:
+        await member.kill()
+    await asyncio.gather(*listening)
+    assert sum((await bus.lag(group, [topic])).values()) == 0
+    return worked_on
+
+
 async def drain(source: Subscription, count: int, patience: float, limit: int = 100) -> list[Consumed]:
     """Take until there are `count` records, or nothing came for `patience` seconds."""
     taken: list[Consumed] = []

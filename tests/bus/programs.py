@@ -18,6 +18,7 @@ from merpati.bus.open import open_bus
 from merpati.clock import SystemClock
 from merpati.errors import Unavailable
 from merpati.ids import SystemDice
+from merpati.telemetry import configure_logging
 
 
 def say(what: object) -> None:
@@ -34,13 +35,13 @@ async def hold(bus: Bus, group: str, topic: str) -> None:
 
 
 async def work(bus: Bus, group: str, topic: str) -> None:
-    """Take and finish; say what was finished."""
+    """Take, say what was taken, and finish it: so what nobody has said is not finished."""
     async with bus.subscribe(group, [topic]) as member:
         say("joined")
         while True:
             if taken := await member.take(20, 1.0):
-                await member.done(taken)
                 say([int(record.value) for record in taken])
+                await member.done(taken)
 
 
 async def publish(bus: Bus, topic: str, first: str, count: str, tasks: str) -> None:
@@ -90,6 +91,7 @@ async def fill(bus: Bus, topic: str) -> None:
 
 
 async def main(name: str, url: str, data: str, options: str, *arguments: str) -> None:
+    configure_logging()  # to standard error: what is said stands alone
     bus = open_bus(url, data=Path(data), kafka_options=json.loads(options), clock=SystemClock(), dice=SystemDice())
     await bus.start()
     await {"hold": hold, "work": work, "publish": publish, "follow": follow, "fill": fill}[name](bus, *arguments)  # type: ignore[operator]

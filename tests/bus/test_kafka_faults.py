@@ -19,7 +19,7 @@ from merpati.bus.kafka import KafkaBus, publisher, pump, subscription, tail
 from merpati.clock import SystemClock
 from merpati.errors import Unavailable
 from merpati.ids import SystemDice
-from tests.bus.engines import Program, UrlEngine, closing, drain, kafka_engine, numbers, record
+from tests.bus.engines import Program, UrlEngine, churn, closing, drain, kafka_engine, numbers, record
 from tests.servers.kafka_cluster import Cluster, kafka
 from tests.servers.ports import free_port
 
@@ -261,6 +261,11 @@ async def test_a_tail_that_stands_still_before_a_growing_log_is_replaced(
     async with bus.tail([topic]) as tailing:
         await bus.publish([record(topic, n) for n in range(20)])
         assert sorted(numbers(await drain(tailing, 20, 30.0))) == list(range(20))
+
+
+async def test_members_killed_again_and_again_lose_nothing(engine: UrlEngine) -> None:
+    topic = await engine.topic(await engine.open(), partitions=6)
+    assert await churn(engine, topic, engine.unique("group"), rounds=6, pause=5.0) == set(range(600))
 
 
 async def test_three_brokers_hold_three_copies_and_want_two_of_them(

@@ -22,7 +22,7 @@ from merpati.errors import Misconfigured, Unavailable
 from merpati.events.topics import TopicSpec
 from merpati.ids import SystemDice
 from tests.bus.contract import BusContract
-from tests.bus.engines import Program, UrlEngine, closing, drain, numbers, record, sqlite_engine
+from tests.bus.engines import Program, UrlEngine, churn, closing, drain, numbers, record, sqlite_engine
 
 
 @pytest.fixture
@@ -125,6 +125,11 @@ async def test_a_process_that_waits_does_not_spin(engine: UrlEngine) -> None:
         await asyncio.sleep(2.0)
         assert switches(waiting.pid) - before < 60
         assert cpu_seconds(waiting.pid) - cpu <= 0.05
+
+
+async def test_members_killed_again_and_again_lose_nothing(engine: UrlEngine) -> None:
+    topic = await engine.topic(await engine.open(), partitions=6)
+    assert await churn(engine, topic, "group", rounds=12, pause=0.5) == set(range(1200))
 
 
 async def test_a_stopped_member_gives_way_and_comes_back(engine: UrlEngine, monkeypatch: pytest.MonkeyPatch) -> None:
