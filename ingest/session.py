@@ -19,7 +19,7 @@ from ingest.doors import Door
 from ingest.framing import BareLineFeed, TooLong
 from ingest.house import House
 from ingest.visit import Farewell, Transaction, Visitor
-from merpati.errors import MerpatiError, Unknown
+from merpati.errors import MerpatiError
 from merpati.net.addresses import Endpoint
 from merpati.telemetry import logger
 
@@ -150,13 +150,13 @@ class Session(Carrier):
         first, _, rest = line.rstrip(b" \t").partition(b" ")
         self.verb = verb = first.decode("ascii", "replace").upper()
         command = self.verbs.get(verb)
+        if verb in FOREIGN:
+            raise Farewell("this is not HTTP")
         if _CONTROL.search(line):
             self.reply("501 5.5.2 control character in command")
         elif len(line) + 2 > self._longest(verb):
             self.reply("500 5.5.2 line too long")
         elif command is None:
-            if verb in FOREIGN:
-                raise Farewell("this is not HTTP")
             self.reply("500 5.5.2 command not recognized")
         else:
             if verb in JUNK:
@@ -170,13 +170,15 @@ class Session(Carrier):
         except (Farewell, Gone):
             raise
         except MerpatiError as failure:
-            self.reply(failure.reply)
-            if isinstance(failure, Unknown):
-                _log.error("overdue", door=self.door.name, verb=self.verb)
-        except ConnectionError:
-            self.connection_lost(None)
+            self.reply(self.reply_for(failure))
         except Exception as bug:
             self.reply(await self.handle_exception(bug))
+
+    def reply_for(self, failure: MerpatiError) -> str:
+        """The words for the client; what is more than that goes to the log."""
+        if failure.facts:
+            _log.warning("failed", door=self.door.name, client=self.ip, verb=self.verb, failure=str(failure))
+        return failure.reply
 
     def _longest(self, verb: str) -> int:
         if verb == "MAIL":

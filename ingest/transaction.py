@@ -184,7 +184,7 @@ class Exchange(Session):
             answer = await self.in_time(self._call_handler_hook("DATA"))
             self.errors = self.junk = 0
         except MerpatiError as failure:
-            answer = failure.reply
+            answer = self.reply_for(failure)
         except Exception as bug:
             answer = await self.handle_exception(bug)
         finally:

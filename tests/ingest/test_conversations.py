@@ -143,6 +143,10 @@ MX = {
         C> POST / HTTP/1.1\r\nHost: mx\r\n\r\nEHLO a\r\n
         S: 554 5.5.0
         S.""",
+    "http with a long path too": f"""
+        C: GET /{"x" * 600} HTTP/1.1
+        S: 554 5.5.0
+        S.""",
     "http after ehlo too": EHLO
     + """
         C: GET / HTTP/1.1

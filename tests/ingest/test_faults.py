@@ -40,12 +40,13 @@ BUS_FAULTS = {"refuse": False, "lose": True, "bug": False, "forbid": False}
 @pytest.mark.parametrize("door", ["mx", "lmtp"])
 @pytest.mark.parametrize("fault", BUS_FAULTS)
 async def test_a_bus_that_fails_is_answered_451_and_nothing_is_doubled(
-    fault: str, door: str, tmp_path: Path, bugs: list[str]
+    fault: str, door: str, tmp_path: Path, bugs: list[str], log_lines: list[str]
 ) -> None:
     async with world(tmp_path) as here:
         talk = await ready(here, door)
         here.bus.fault = fault
         assert re.fullmatch(r"451 4\.3\.0 [a-z ]+", await talk.hand_in(MESSAGE))
+        assert fault != "refuse" or any("broker 10.0.0.7" in line for line in log_lines)
         assert here.service.ready() or fault == "forbid"
         here.bus.fault = ""
         assert (await talk.hand_in(MESSAGE)).startswith("250")
