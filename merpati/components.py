@@ -24,15 +24,11 @@ from merpati.bus.metered import MeteredBus
 from merpati.bus.open import open_bus
 from merpati.bus.prefixed import with_prefix
 from merpati.clock import SystemClock
-from merpati.directory.fold import DirectoryFold
 from merpati.directory.log_directory import LogDirectory
-from merpati.directory.state import DirectoryChange, DirectoryState
+from merpati.directory.open import open_directory
 from merpati.errors import Misconfigured
 from merpati.events import Changed, TopicSpec, encode, topic_specs
-from merpati.ids import AccountId, SystemDice
-from merpati.log.api import Log
-from merpati.log.commit_log import CommitLog
-from merpati.log.layout import log_of
+from merpati.ids import SystemDice
 from merpati.mailbox.api import MailboxLimits
 from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.net.addresses import Network, parse_networks, parse_server
@@ -130,12 +126,9 @@ class Components:
 
     @cached_property
     def directory(self) -> LogDirectory:
-        def opener(log: AccountId) -> Log[DirectoryState, DirectoryChange]:
-            return CommitLog(
-                self.store, log_of(log), DirectoryFold(), clock=self.clock, dice=self.dice, metrics=self.metrics
-            )
-
-        return LogDirectory(opener, self.clock, self.dice, self.metrics, self.bus)
+        return open_directory(
+            self.store, self.bus, self.clock, self.dice, self.metrics, writer=f"{os.getpid()}@{self.settings.hostname}"
+        )
 
     @cached_property
     def resolver(self) -> Resolver:
