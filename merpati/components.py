@@ -10,15 +10,12 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from merpati.auth.authenticator import Authenticator
 from merpati.auth.credentials import DirectoryCredentials, OAuthIssuer
-from merpati.auth.oauth import TokenVerifier
 from merpati.auth.passwords import Passwords
-from merpati.auth.throttle import Throttle
 from merpati.bus.api import Bus
 from merpati.bus.metered import MeteredBus
 from merpati.bus.open import open_bus
@@ -34,16 +31,17 @@ from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.net.addresses import Network, parse_networks, parse_server
 from merpati.net.dns import Resolver
 from merpati.net.dns_wire import NetworkResolver
-from merpati.net.fetch import HttpFetcher
 from merpati.net.self_signed import ensure_self_signed
 from merpati.net.tls import ServerTls
-from merpati.objects.admin import BucketAdmin
 from merpati.objects.api import ObjectStore
-from merpati.objects.location import s3_location
 from merpati.objects.open import open_store
 from merpati.objects.probe import probe
 from merpati.settings import Settings, seconds
 from merpati.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from merpati.auth.authenticator import Authenticator
+    from merpati.auth.oauth import TokenVerifier
 
 PROCESSING_TIER = ("processing", 120.0)
 """The topic where messages wait that a processor failed on; processors/working.py waits by the same."""
@@ -69,7 +67,13 @@ class Components:
         """Reach the bus and create its topics; make the bucket if it is missing."""
         await self.bus.start()
         await self.bus.ensure_topics(self.topics)
+        await self._ensure_bucket()
+
+    async def _ensure_bucket(self) -> None:
         if self.settings.store.url.startswith("s3:"):
+            from merpati.objects.admin import BucketAdmin  # minio: only where there is a bucket
+            from merpati.objects.location import s3_location
+
             await BucketAdmin(s3_location(self.settings.store.url, os.environ)).ensure_bucket()
 
     async def close(self) -> None:
@@ -158,6 +162,9 @@ class Components:
     @cached_property
     def oauth(self) -> TokenVerifier | None:
         """Verifies tokens of the issuers in the settings; None if there are none."""
+        from merpati.auth.oauth import TokenVerifier
+        from merpati.net.fetch import HttpFetcher
+
         issuers = [msgspec.convert(msgspec.to_builtins(one), OAuthIssuer) for one in self.settings.auth.oauth]
         return TokenVerifier(issuers, HttpFetcher(), self.clock) if issuers else None
 
@@ -167,6 +174,9 @@ class Components:
 
     @cached_property
     def authenticator(self) -> Authenticator:
+        from merpati.auth.authenticator import Authenticator  # for the doors; a command starts sooner without it
+        from merpati.auth.throttle import Throttle
+
         return Authenticator(
             DirectoryCredentials(self.directory), self.passwords, self.oauth, Throttle(), self.clock,
             plaintext_networks=self.plaintext_networks,
@@ -179,8 +189,7 @@ class Components:
         return await self.bus.check()
 
     async def check_store(self) -> str:
-        if self.settings.store.url.startswith("s3:"):
-            await BucketAdmin(s3_location(self.settings.store.url, os.environ)).ensure_bucket()
+        await self._ensure_bucket()
         await probe(self.store, self.dice)
         return f"{await self.store.check()}; of many writers of a key one wins"
 

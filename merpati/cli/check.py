@@ -13,8 +13,6 @@ from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, pri
 from merpati.components import Components
 from merpati.errors import MerpatiError
 from merpati.settings import Settings
-from processors.names import Names
-from processors.registry import build_row
 
 PATIENCE = 15.0
 """Seconds that each dependency has to answer."""
@@ -47,6 +45,9 @@ async def examine(settings: Settings) -> list[Finding]:
 
 async def _processors(parts: Components) -> str:
     """Build every processor as `serve` would: wrong options show here."""
+    from processors.names import Names
+    from processors.registry import build_row
+
     settings = parts.settings
     for stage in ("edge", "stream"):
         row = build_row(

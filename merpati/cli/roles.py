@@ -36,7 +36,6 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "delivery": {LOCAL: (TOPICS[Local].name,), REMOTE: (TOPICS[Outbound].name,)},
 }
 """Who consumes what: role → group → topics."""
-ROLES = ("ingest", "processors", "delivery", "access")
 
 
 def services_of(roles: frozenset[str], parts: Components) -> list[Service]:

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from merpati.cli.common import ConfigOption, load_settings, run
-from merpati.cli.roles import ROLES, services_of
 from merpati.components import Components
-from merpati.endpoint import Endpoint
 from merpati.objects.probe import probe
 from merpati.service import Service
 from merpati.service import run as run_services
 from merpati.settings import Settings
 from merpati.telemetry import configure_logging, logger
+
+ROLES = ("ingest", "processors", "delivery", "access")
 
 
 def command(
@@ -39,6 +39,9 @@ def _roles(text: str) -> frozenset[str]:
 
 
 async def _serve(settings: Settings, roles: frozenset[str]) -> None:
+    from merpati.cli.roles import services_of  # all four services: what other commands need not load
+    from merpati.endpoint import Endpoint
+
     log = logger("serve")
     async with Components(settings) as parts:
         await probe(parts.store, parts.dice)

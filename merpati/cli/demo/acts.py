@@ -16,13 +16,10 @@ from contextlib import AsyncExitStack
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from merpati.auth.credentials import Secret
 from merpati.auth.issuer import DemoIssuer
-from merpati.cli.common import out, run
+from merpati.cli.common import out
 from merpati.cli.demo.clients import Device, Login, download_and_delete, submit, trusting
 from merpati.cli.demo.hops import Hops
 from merpati.cli.demo.show import Show
@@ -41,14 +38,8 @@ PASSWORDS = {ALICE: "pigeon-alice", BOB: "pigeon-bob", CAROL: "pigeon-carol"}
 """The demo listens on loopback only, and its mail is gone when it ends."""
 
 
-def command(
-    once: Annotated[bool, typer.Option("--once", help="End after the last hop; exit status 1 if any failed.")] = False,
-) -> None:
-    """Two servers on loopback and one message along the whole way, shown hop by hop."""
-    raise typer.Exit(run(_demo(once)))
-
-
-async def _demo(once: bool) -> int:
+async def demo(once: bool) -> int:
+    """Play it; the exit status.  Stays up until Ctrl-C unless `once`."""
     clock = SystemClock()
     show = Show(clock)
     folder = Path(tempfile.mkdtemp(prefix="merpati-demo-"))
@@ -107,7 +98,7 @@ class Acts:
         await self._issuer.start()
         self._stack.push_async_callback(self._issuer.stop)
         self._show.step("the issuer of tokens", self._issuer.url)
-        self._sender, self._receiver = make_stage(self._folder, self._issuer.url)
+        self._sender, self._receiver = make_stage(self._folder, self._issuer.url, SystemDice())
         for server, users in ((self._sender, [ALICE]), (self._receiver, [BOB, CAROL])):
             parts = await self._stack.enter_async_context(Components(server.write_settings()))
             self._parts[server.domain] = parts

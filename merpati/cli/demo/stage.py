@@ -16,9 +16,12 @@ import aiohttp
 from merpati import settings as settings_module
 from merpati.clock import Clock
 from merpati.errors import Unavailable
+from merpati.ids import Dice
 from merpati.settings import Settings
 
 DOORS = ("mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http")
+LOWEST = 10_000
+"""The lowest port that is tried."""
 START_PATIENCE = 60.0
 """Seconds a server has until it is ready."""
 
@@ -116,26 +119,43 @@ class Server:
             await process.wait()
 
 
-def make_stage(folder: Path, issuer: str) -> tuple[Server, Server]:
+def make_stage(folder: Path, issuer: str, dice: Dice) -> tuple[Server, Server]:
     """sender.test and receiver.test, with free ports; each knows the way to the other."""
-    sender = Server("sender.test", folder / "sender", free_ports())
-    receiver = Server("receiver.test", folder / "receiver", free_ports(), issuer=issuer)
+    sender = Server("sender.test", folder / "sender", free_ports(dice))
+    receiver = Server("receiver.test", folder / "receiver", free_ports(dice), issuer=issuer)
     receiver.plugin = "merpati.cli.demo.plugin:FileInvoices"
     sender.routes["receiver.test"] = receiver.ports["mx"]
     receiver.routes["sender.test"] = sender.ports["mx"]
     return sender, receiver
 
 
-def free_ports() -> dict[str, int]:
-    """A free loopback port for each door; all are held open together, so no two are the same."""
-    held = [socket.socket() for _ in DOORS]
+def free_ports(dice: Dice) -> dict[str, int]:
+    """A free loopback port for each door, below those that the system gives to outgoing connections.
+
+    One of those could be taken by anybody between our look and the server's start.
+    """
+    ports: list[int] = []
+    while len(ports) < len(DOORS):
+        port = int(dice.uniform(LOWEST, _outgoing_from()))
+        if port not in ports and _is_free(port):
+            ports.append(port)
+    return dict(zip(DOORS, ports, strict=True))
+
+
+def _outgoing_from() -> int:
     try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return {door: one.getsockname()[1] for door, one in zip(DOORS, held, strict=True)}
-    finally:
-        for one in held:
-            one.close()
+        return max(LOWEST + 2000, int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]))
+    except (OSError, ValueError):
+        return 32_768
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _signal_group(pid: int, number: int) -> None:
