@@ -19,6 +19,7 @@ from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     KafkaError,
+    KafkaTimeoutError,
     LeaderNotAvailableError,
     NoError,
     NotCoordinatorError,
@@ -137,8 +138,7 @@ class Admin:
     def _try(self, call: Callable[[Any], T]) -> T:
         try:
             if self._client is None:
-                reach(self._addresses)
-                self._client = KafkaAdminClient(**self._parameters)
+                self._client = self._connect()
             return call(self._client)
         except (KafkaError, OSError, RuntimeError) as error:
             # RuntimeError is how this client says that it has been closed or finds no controller.
@@ -146,6 +146,17 @@ class Admin:
             if isinstance(error, RuntimeError):
                 raise Unavailable("Kafka cannot be used", says=str(error)) from error
             raise
+
+    def _connect(self) -> Any:
+        reach(self._addresses)
+        try:
+            return KafkaAdminClient(**self._parameters)
+        except KafkaTimeoutError as error:
+            raise Unavailable(
+                "somebody listens at the brokers' addresses, but no Kafka answers: are security.protocol, sasl.* and"
+                " ssl.* in [bus.kafka] right?",
+                addresses=self._addresses,
+            ) from error
 
     def _discard(self) -> None:
         client, self._client = self._client, None
