@@ -94,6 +94,8 @@ class Decision(Generic[C, R]):
     answer: R
     changes: Sequence[C] = ()
     attachments: Sequence[bytes] = ()
+    always: bool = False
+    """Write a commit even without changes: compaction needs a number of its own."""
 
 
 @dataclass(frozen=True, slots=True)

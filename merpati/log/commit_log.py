@@ -120,6 +120,11 @@ class CommitLog(Generic[S, C]):
         """Why the log cannot be read beyond `tip`, if that is so.  What stands before stays readable."""
         return self._opened.damage if self._opened else None
 
+    @property
+    def grace(self) -> float:
+        """G, in seconds."""
+        return self._limits.grace
+
     # ---- reading
 
     async def read(self) -> Tip[S]:
@@ -276,7 +281,7 @@ class CommitLog(Generic[S, C]):
                 return self._finished(batch, state), taken[count:]
             try:
                 decision = waiting.decide(state)
-                if decision.changes:
+                if decision.changes or decision.always:
                     draft = drafted(decision.changes, decision.attachments, offset)
                     size = sum(a.length for a in draft.part.attachments)
                     if size > self._limits.largest:

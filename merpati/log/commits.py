@@ -41,6 +41,11 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Head)
 
 
+def attachment_digest(body: bytes) -> bytes:
+    """What a commit says of its attachments."""
+    return hashlib.blake2b(body, digest_size=32).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Draft(Generic[C]):
     """A part before it is written: its changes, the bytes of its attachments, and where they will stand."""
@@ -53,7 +58,7 @@ def drafted(changes: Sequence[C], bodies: Sequence[bytes], offset: int) -> Draft
     """A part whose attachments begin at `offset` of the commit object."""
     attachments = []
     for body in bodies:
-        attachments.append(Attachment(offset, len(body), hashlib.blake2b(body, digest_size=32).digest()))
+        attachments.append(Attachment(offset, len(body), attachment_digest(body)))
         offset += len(body)
     return Draft(Part(tuple(changes), tuple(attachments)), tuple(bodies))
 

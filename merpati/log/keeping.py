@@ -23,6 +23,8 @@ S = TypeVar("S")
 
 EVERY = 200
 """Commits from one snapshot to the next."""
+COMPACTION = 1000
+"""Commits from one compaction to the next."""
 WAITING = 100
 """Works that may wait in a process; more are let go, for their time comes again."""
 

@@ -1,4 +1,4 @@
-"""Where the objects of a log lie: the one place that makes its keys and reads numbers out of them (rules K1 to K4).
+"""Where the objects of a log lie: the one place that makes its keys and reads numbers out of them (rules K1 to K7).
 
 Numbers are written with twenty digits, so that keys sort as they count.  Snapshots and floors count down from 10^20:
 the newest is what a listing gives first.
@@ -48,6 +48,10 @@ class Layout:
     def past(self, name: str) -> str:
         """K6: the heads of many commits."""
         return f"{self.prefix}/past/{name}"
+
+    def now(self, name: str) -> str:
+        """K7: written to learn the store's time, and removed."""
+        return f"{self.prefix}/now/{name}"
 
     @property
     def commits(self) -> str:

@@ -14,9 +14,12 @@ from merpati.errors import Temporary
 from merpati.ids import AccountId
 from merpati.log.api import EMPTY, Outcome, Tip
 from merpati.log.commit_log import CommitLog
+from merpati.log.compaction import Compacted, Compaction
 from merpati.log.keeping import keep_snapshot
+from merpati.log.reclaim import Reclaim
+from merpati.log.vacuum import RETENTION, Vacuum, Vacuumed
 from merpati.mailbox.api import BodyRef
-from merpati.mailbox.bodies import Address, address_of
+from merpati.mailbox.bodies import Address, address_of, addresses
 from merpati.mailbox.changes import Change
 from merpati.mailbox.preparing import Preparing
 from merpati.mailbox.reading import PIECE, Bodies
@@ -142,6 +145,18 @@ class MailAccount:
         """Write down the state that this process knows, unless one as new is in the store."""
         if self.log.tip is not None and self.log.damage is None:
             await keep_snapshot(self.log.reader, self.log.tip)
+
+    async def compact(self, least: int = 1) -> Compacted:
+        """Move `least` commits or more into packs, and delete those that were moved long enough ago."""
+        return await Compaction(self.log, grace=self.log.grace).run(least)
+
+    async def reclaim(self, retention: float = RETENTION) -> int:
+        """Write packs anew without the mail that no state in the window has; how many packs went."""
+        return await Reclaim(self.log, addresses, grace=self.log.grace, retention=retention).run()
+
+    async def vacuum(self, retention: float = RETENTION) -> Vacuumed:
+        """Remove what no snapshot in the window needs."""
+        return await Vacuum(self.log.reader, grace=self.log.grace, retention=retention).run()
 
     # ---- messages
 

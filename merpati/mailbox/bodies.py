@@ -7,12 +7,16 @@ large body has an offset from LARGE on, and its place stands in a table of the a
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from merpati.mailbox.api import BodyRef
 from merpati.mailbox.changes import LargeBody
 from merpati.mailbox.growing import Growing
+
+if TYPE_CHECKING:
+    from merpati.mailbox.state import MailState
 
 LARGE = 1 << 31
 """Offsets from here on are numbers of large bodies within their commit."""
@@ -52,6 +56,16 @@ def address_of(ref: BodyRef) -> Address:
     if not isinstance(ref, Address):
         raise TypeError(f"no body of a mailbox: {ref!r}")
     return ref
+
+
+def addresses(state: MailState) -> Iterator[tuple[int, int]]:
+    """Where the attachments stand that a state's messages need, as commit and offset."""
+    for folder in state.folders.values():
+        columns = folder.columns
+        for row in range(columns.length):
+            commit, offset = columns.commits[row], columns.offsets[row]
+            place = state.larges.get(commit, offset) if offset >= LARGE else None
+            yield commit, place.offset if place else offset
 
 
 class LargeBodies:

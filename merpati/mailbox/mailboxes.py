@@ -16,7 +16,7 @@ from merpati.errors import MerpatiError
 from merpati.events import Changed
 from merpati.ids import AccountId, Dice
 from merpati.log.commit_log import CommitLog, LogLimits, Safeguards
-from merpati.log.keeping import Keeper, due
+from merpati.log.keeping import COMPACTION, Keeper, due
 from merpati.log.layout import log_of
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Publisher
@@ -120,14 +120,18 @@ class AllMailboxes:
             committed=partial(self._committed, account),
             safeguards=self._safeguards,
         )
-        bodies = Bodies(self._store, layout)
+        bodies = Bodies(log.reader)
         return MailAccount(account, log, bodies, self._preparing, self._clock, self._limits)
 
     def _committed(self, account: AccountId, number: int, at: float, data: bytes) -> None:
         """A commit of ours is durable: others hear of it, and now and then the state is written down."""
         self._pushing.push(account, number, at, data)
         found = self._live.get(account)
-        if found is not None and due(found.log.layout, number):
+        if found is None:
+            return
+        if due(found.log.layout, number, COMPACTION):
+            self._keeper.later(found.log.layout, partial(found.compact, COMPACTION // 2))
+        elif due(found.log.layout, number):
             self._keeper.later(found.log.layout, found.keep_snapshot)
 
     async def _catch_up(self, account: MailAccount) -> None:

@@ -7,33 +7,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from merpati.ids import Digest
-from merpati.log.layout import Layout
+from merpati.log.api import Damaged
+from merpati.log.attachments import Attachments
+from merpati.log.reading import Reader
 from merpati.mailbox.bodies import Address, LargePlace
 from merpati.mailbox.values import BodyMissing, Large
-from merpati.objects.api import NotFound, ObjectStore
+from merpati.objects.api import NotFound
 
 PIECE = 1 << 18
 """Bytes read at once of a body that is streamed."""
 
 Span = tuple[str, int, int]
-"""Key, start, end."""
+"""Key, start, end; without a key, of the attachment that stands before a large body."""
 
 
 class Bodies:
     """The bodies of one account."""
 
-    def __init__(self, store: ObjectStore, layout: Layout) -> None:
-        self._store = store
-        self._layout = layout
+    def __init__(self, reader: Reader[Any, Any]) -> None:
+        self._store = reader.store
+        self._layout = reader.layout
+        self._attachments = Attachments(reader)
 
     async def whole(self, address: Address) -> bytes:
         """The message, byte for byte.  Raises `BodyMissing`, `Unavailable`."""
         if address.large is not None:
             return b"".join([piece async for piece in self.stream(address)])
-        start = address.offset
-        data = await self._range(self._layout.commit(address.commit), start, start + address.size)
+        data = await self._attachment(address.commit, address.offset, address.size)
         if check_of(data) != address.check:
             raise BodyMissing("the message is damaged in the store", key=self._layout.commit(address.commit), rule="B2")
         return data
@@ -42,7 +45,7 @@ class Bodies:
         """Bytes [start, end) of the message; of a small one all are read and checked."""
         if address.large is None:
             return (await self.whole(address))[start:end]
-        pieces = [await self._range(*span) for span in _within(self._spans(address.large), start, end)]
+        pieces = [await self._piece(address.large, *span) for span in _within(self._spans(address.large), start, end)]
         return b"".join(pieces)
 
     async def stream(self, address: Address, chunk: int = PIECE) -> AsyncIterator[bytes]:
@@ -55,8 +58,8 @@ class Bodies:
         mix = hashlib.blake2b(digest_size=32)
         for key, start, end in self._spans(address.large):
             for begin in range(start, end, chunk):
-                piece = await self._range(key, begin, min(begin + chunk, end))
-                if key == address.large.body.key:
+                piece = await self._piece(address.large, key, begin, min(begin + chunk, end))
+                if key:
                     mix.update(piece)
                 yield piece
         if not address.large.body.without and mix.digest() != address.large.body.digest:
@@ -64,12 +67,29 @@ class Bodies:
 
     def _spans(self, large: LargePlace) -> list[Span]:
         """Where the pieces of a large body are, in order."""
-        spans = [(self._layout.commit(large.commit), large.offset, large.offset + large.length)]
+        spans = [("", 0, large.length)]
         start = 0
         for gap_start, gap_end in (*large.body.without, (large.body.size, large.body.size)):
             spans.append((large.body.key, start, gap_start))
             start = gap_end
         return [span for span in spans if span[1] < span[2]]
+
+    async def _piece(self, large: LargePlace, key: str, start: int, end: int) -> bytes:
+        if key:
+            return await self._range(key, start, end)
+        return (await self._attachment(large.commit, large.offset, large.length))[start:end]
+
+    async def _attachment(self, commit: int, offset: int, length: int) -> bytes:
+        key = self._layout.commit(commit)
+        try:
+            data = await self._attachments.get(commit, offset, length)
+        except NotFound:
+            raise BodyMissing("the message is missing in the store", key=key, rule="B2") from None
+        except Damaged as error:
+            raise BodyMissing("the message is damaged in the store", **error.facts) from error  # type: ignore[arg-type]
+        if len(data) != length:
+            raise BodyMissing("the message is cut short in the store", key=key, rule="B2")
+        return data
 
     async def _range(self, key: str, start: int, end: int) -> bytes:
         try:

@@ -1,0 +1,101 @@
+"""Attachments by their address, wherever compaction has put them: in the commit they came with, or in a pack.
+
+Called by whoever reads bodies.  Which packs there are is read from the newest snapshot, and again when something is not
+where it was: an address holds for ever, a place does not (rule P4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from merpati.log.frame import PREAMBLE, TRAILER
+from merpati.log.packs import Address, Place, index_of, unpacked_frame
+from merpati.log.reading import Reader
+from merpati.log.snapshots import PackEntry, Snapshot
+from merpati.objects.api import NotFound
+
+INDEXES = 16
+"""Indexes of packs that are remembered."""
+FRAMES = 4
+"""Frames that are remembered: who reads one message of a frame often reads the next."""
+
+
+class Attachments:
+    """The attachments of one log."""
+
+    def __init__(self, reader: Reader[Any, Any]) -> None:
+        self._reader = reader
+        self._packs: tuple[PackEntry, ...] = ()
+        self._indexes: OrderedDict[str, Mapping[Address, Place]] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+
+    async def get(self, commit: int, offset: int, length: int) -> bytes:
+        """The bytes, unchecked but for their number.  Raises `NotFound` (with `key`), `Damaged`, `Unavailable`."""
+        packed = await self._packed(commit, offset)
+        if packed is not None:
+            return packed
+        key = self._reader.layout.commit(commit)
+        try:
+            return await self._reader.store.get_range(key, offset, offset + length)
+        except NotFound:
+            await self._look_again(commit)
+        packed = await self._packed(commit, offset)
+        if packed is None:
+            raise NotFound("neither the commit nor a pack has these bytes", key=key)
+        return packed
+
+    async def _packed(self, commit: int, offset: int) -> bytes | None:
+        for entry in [each for each in self._packs if each.first <= commit <= each.last]:
+            try:
+                place = (await self._index(entry)).get((commit, offset))
+                if place is not None:
+                    contents = await self._frame(entry, place)
+                    return contents[place.offset : place.offset + place.length]
+            except NotFound:  # written anew and removed: the newest snapshot says where it went
+                self._packs = ()
+                return None
+        return None
+
+    async def _look_again(self, commit: int) -> None:
+        """P4: the newest snapshot knows the packs; one that was written beside it may know of a later one."""
+        self._packs = ()
+        async for snapshot in self._reader.snapshots():
+            if isinstance(snapshot, Snapshot):
+                self._packs = packs_with(self._packs, snapshot.packs)
+                if any(entry.first <= commit <= entry.last for entry in self._packs):
+                    return
+
+    async def _index(self, entry: PackEntry) -> Mapping[Address, Place]:
+        found = self._indexes.get(entry.name)
+        if found is None:
+            key, store = self._reader.layout.pack(entry.name), self._reader.store
+            start = entry.size - TRAILER - entry.head
+            preamble, end = await asyncio.gather(
+                store.get_range(key, 0, PREAMBLE), store.get_range(key, start, entry.size)
+            )
+            found = self._indexes[entry.name] = index_of(end, preamble, key)
+            while len(self._indexes) > INDEXES:
+                self._indexes.popitem(last=False)
+        self._indexes.move_to_end(entry.name)
+        return found
+
+    async def _frame(self, entry: PackEntry, place: Place) -> bytes:
+        name = (entry.name, place.start)
+        found = self._frames.get(name)
+        if found is None:
+            key = self._reader.layout.pack(entry.name)
+            data = await self._reader.store.get_range(key, place.start, place.end)
+            found = self._frames[name] = unpacked_frame(data, place, key)
+            while len(self._frames) > FRAMES:
+                self._frames.popitem(last=False)
+        self._frames.move_to_end(name)
+        return found
+
+
+def packs_with(packs: tuple[PackEntry, ...], older: tuple[PackEntry, ...]) -> tuple[PackEntry, ...]:
+    """The packs of a snapshot, and those of an older one that hold later commits than any of its own (P4)."""
+    last = max((entry.last for entry in packs), default=0)
+    return (*packs, *(entry for entry in older if entry.first > last))

@@ -1,0 +1,140 @@
+"""Removing what no snapshot needs any more: rules V1 to V4 of PROTOCOL.md.  Called by the operator, and by a schedule.
+
+May crash anywhere and run twice, also beside itself, beside writers and beside a compaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from merpati.errors import MerpatiError
+from merpati.log.api import Damaged
+from merpati.log.layout import counted_down
+from merpati.log.reading import Reader
+from merpati.log.snapshots import Snapshot, read_snapshot
+from merpati.log.storetime import store_time
+from merpati.objects.api import NotFound, ObjectInfo
+
+RETENTION = 7 * 86_400.0
+"""Seconds for which the states of a log can be had."""
+DAY = 86_400.0
+DELETED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """What a vacuum removed."""
+
+    snapshots: int = 0
+    objects: int = 0
+    """Chunks, packs, pasts and floors."""
+    bytes: int = 0
+
+
+def kept(snapshots: Sequence[ObjectInfo], now: float, retention: float, grace: float) -> set[str]:
+    """V1, V2: the keys of the snapshots that stay; `snapshots` are all there are, the newest first.
+
+    The newest; what was the newest less than the grace period ago; the newest of each day in the retention window; and
+    the one that the window begins with.
+    """
+    stay: set[str] = set()
+    days: set[int] = set()
+    superseded = now
+    for place, info in enumerate(snapshots):
+        within = info.modified > now - retention
+        if place == 0 or superseded > now - grace or int(info.modified // DAY) not in days:
+            stay.add(info.key)
+            days.add(int(info.modified // DAY))
+        superseded = info.modified
+        if not within and superseded <= now - grace:
+            stay.add(info.key)
+            break
+    return stay
+
+
+class Vacuum:
+    """Cleans one log."""
+
+    def __init__(self, reader: Reader[Any, Any], *, grace: float, retention: float = RETENTION) -> None:
+        self._reader = reader
+        self._store = reader.store
+        self._layout = reader.layout
+        self._grace = grace
+        self._retention = max(retention, grace)
+
+    async def run(self) -> Vacuumed:
+        """Remove what is not needed.  Raises `Damaged` if a snapshot that stays cannot be read: nothing is removed."""
+        now = await store_time(self._store, self._layout, self._reader.dice)
+        # V3: the objects are listed before the snapshots: what a later snapshot needs is young, or needed by these too
+        old = [info async for info in self._objects() if info.modified < now - self._grace]
+        listed = [info async for info in self._store.list(self._layout.snapshots)]
+        stay = kept(listed, now, self._retention, self._grace)
+        needed = await self._needed([info.key for info in listed if info.key in stay])
+        gone = [info for info in listed if info.key not in stay]
+        # V4: snapshots first: what is named by one that is there, is there
+        await self._delete([info.key for info in gone])
+        unneeded = [info for info in old if info.key not in needed]
+        unneeded += await self._low_floors(now)
+        await self._delete([info.key for info in unneeded])
+        return Vacuumed(len(gone), len(unneeded), sum(info.size for info in (*gone, *unneeded)))
+
+    async def _objects(self) -> AsyncIterator[ObjectInfo]:
+        for kind in ("chunk", "now", "pack", "past"):
+            async for info in self._store.list(f"{self._layout.prefix}/{kind}/"):
+                yield info
+
+    async def _needed(self, keys: Sequence[str]) -> set[str]:
+        needed: set[str] = set()
+        for key in keys:
+            try:
+                snapshot = await read_snapshot(self._store, self._layout, counted_down(key))
+            except NotFound:  # another vacuum was quicker
+                continue
+            needed |= names_in(self._reader, snapshot)
+        return needed
+
+    async def _low_floors(self, now: float) -> list[ObjectInfo]:
+        """Floors below the highest that is old enough for deleting."""
+        listed = [info async for info in self._store.list(self._layout.floors)]
+        old = [info for info in listed if info.modified < now - self._grace]
+        return old[1:]
+
+    async def _delete(self, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), DELETED_AT_ONCE):
+            await self._store.delete(keys[start : start + DELETED_AT_ONCE])
+
+
+def names_in(reader: Reader[Any, Any], snapshot: Snapshot) -> set[str]:
+    """The keys of all that a snapshot names."""
+    layout = reader.layout
+    return {
+        *(layout.chunk(name) for name in snapshot.chunks),
+        *(layout.pack(entry.name) for entry in snapshot.packs),
+        *(layout.past(entry.name) for entry in snapshot.pasts),
+    }
+
+
+async def verified(reader: Reader[Any, Any]) -> list[MerpatiError]:
+    """What is wrong with a log: everything the newest snapshot names, and the commits after it, read and checked."""
+    wrong: list[MerpatiError] = []
+    newest: Snapshot | None = None
+    async for snapshot in reader.snapshots():
+        if isinstance(snapshot, Damaged):
+            wrong.append(snapshot)
+        else:
+            newest = newest or snapshot
+    try:
+        opened = await reader.open()
+    except Damaged as damage:
+        return [*wrong, damage]
+    if opened.damage is not None:
+        wrong.append(opened.damage)
+    if newest is not None:
+        for key in sorted(names_in(reader, newest)):
+            try:
+                await reader.store.head(key)
+            except NotFound:
+                wrong.append(Damaged("an object is missing that the newest snapshot names", key=key, rule="S1"))
+    return wrong
