@@ -246,6 +246,7 @@ def test_serve_knows_its_roles(shell: Shell) -> None:
     assert "roles are ingest, processors, delivery, access" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_demo_shows_the_whole_way(shell: Shell) -> None:
     done = shell.run_alone("demo --once")

@@ -20,10 +20,11 @@ from tests.servers.merpati_installation import ROLES, Installation, merpati
 
 USERS = ("alice", "bob", "carol", "dave")
 
-# All tests of one engine on one worker: a second worker would start the whole installation again.
+# All tests of one engine on one worker: a second worker would start the whole installation again.  The first of them
+# waits until broker, store and every process are up, on a machine that may be busy with other tests.
 ENGINES = [
-    pytest.param("embedded", marks=pytest.mark.xdist_group("live-embedded")),
-    pytest.param("scaled", marks=pytest.mark.xdist_group("live-scaled")),
+    pytest.param(name, marks=[pytest.mark.xdist_group(f"live-{name}"), pytest.mark.timeout(300)])
+    for name in ("embedded", "scaled")
 ]
 
 Start = Callable[..., contextlib.AbstractContextManager[Installation]]
