@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from merpati import __version__
-from merpati.cli import check, demo, directory, serve, trace
+from merpati.cli import check, demo, directory, mailbox, serve, trace
 
 app = typer.Typer(
     name="merpati",
@@ -40,6 +40,7 @@ app.command("trace")(trace.command)
 app.add_typer(directory.domain, name="domain")
 app.add_typer(directory.account, name="account")
 app.add_typer(directory.alias, name="alias")
+app.add_typer(mailbox.app, name="mailbox")
 
 
 def main() -> None:

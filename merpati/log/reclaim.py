@@ -48,7 +48,8 @@ class Reclaim(Generic[S, C]):
             return 0
         reader = self._reader
         state = (await tip_of(reader.store, reader.layout, reader.fold, reader.dice, base)).state
-        needed = set(self._addresses(state))
+        now = (await self._log.read()).state
+        needed = {*self._addresses(state), *self._addresses(now)}  # what is there now may have been brought back
         packs = [await self._renewed(entry, needed) if entry.last <= base.number else entry for entry in newest.packs]
         changed = sum(new is not old for new, old in zip(packs, newest.packs, strict=True))
         pasts = tuple(entry for entry in newest.pasts[:-1] if entry.last >= base.number) + newest.pasts[-1:]
@@ -58,6 +59,8 @@ class Reclaim(Generic[S, C]):
         tip, before = self._log.tip, await reader.newest_head()
         if tip is None or before is None or (before.packs, before.pasts) != (newest.packs, newest.pasts):
             return 0  # another was quicker
+        if any(address not in needed and address[0] <= base.number for address in self._addresses(tip.state)):
+            return 0  # brought back meanwhile
         try:
             await write_snapshot(
                 reader.store, reader.layout, reader.fold, tip, reader.dice, before,

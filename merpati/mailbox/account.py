@@ -20,7 +20,8 @@ from merpati.log.reclaim import Reclaim
 from merpati.log.vacuum import RETENTION, Vacuum, Vacuumed
 from merpati.mailbox.api import BodyRef
 from merpati.mailbox.bodies import Address, address_of, addresses
-from merpati.mailbox.changes import Change
+from merpati.mailbox.changes import Change, Kept
+from merpati.mailbox.folder import Folder
 from merpati.mailbox.preparing import Preparing
 from merpati.mailbox.reading import PIECE, Bodies
 from merpati.mailbox.state import MailState
@@ -28,6 +29,7 @@ from merpati.mailbox.types import ModSeq, Uid
 from merpati.mailbox.values import Append, Appended, Copied, FolderId, Large, MailboxLimits, Stored
 from merpati.mailbox.verbs import append as appending
 from merpati.mailbox.verbs import born, copying, expunge, folders, store
+from merpati.mailbox.verbs import restore as restoring
 from merpati.mailbox.verbs.born import Decider
 from merpati.mailbox.views import AccountAt, FolderAt
 
@@ -157,6 +159,15 @@ class MailAccount:
     async def vacuum(self, retention: float = RETENTION) -> Vacuumed:
         """Remove what no snapshot in the window needs."""
         return await Vacuum(self.log.reader, grace=self.log.grace, retention=retention).run()
+
+    def past_folder(self, folder: Folder, past: MailState) -> FolderAt:
+        """A folder of an earlier state."""
+        return FolderAt(folder, past, self._render)
+
+    async def restore(self, messages: Sequence[Kept], keywords: Sequence[str], into: str) -> int:
+        """Messages of an earlier state, with flags by the table `keywords`; how many were not there."""
+        decide = restoring.restore(messages, keywords, into, self._clock.time(), self._limits)
+        return (await self._commit(decide)).answer
 
     # ---- messages
 

@@ -144,15 +144,16 @@ class FolderAt:
         return f"M{self._columns.commits[row]:x}_{self._columns.offsets[row]:x}"
 
     async def summaries(self, rows: Sequence[int]) -> Sequence[Summary]:
-        return [unpacked(data) for data in await self._packed(rows)]
+        return [unpacked(data) for data in await self.packed(rows)]
 
     async def envelopes(self, rows: Sequence[int]) -> Sequence[bytes]:
-        return [envelope_in(data) for data in await self._packed(rows)]
+        return [envelope_in(data) for data in await self.packed(rows)]
 
     async def bodystructures(self, rows: Sequence[int]) -> Sequence[bytes]:
-        return [structure_in(data) for data in await self._packed(rows)]
+        return [structure_in(data) for data in await self.packed(rows)]
 
-    async def _packed(self, rows: Sequence[int]) -> list[bytes]:
+    async def packed(self, rows: Sequence[int]) -> list[bytes]:
+        """The summaries as they are stored."""
         column = self._columns.summaries
         runs = {known for row in rows if isinstance(known := column[row], SummaryRun)}
         if not runs:

@@ -1,0 +1,74 @@
+"""An earlier state brought back into the mailbox: what can still be read of it.  Called by the operator's command."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+
+from merpati.log.api import Damaged
+from merpati.mailbox.account import MailAccount
+from merpati.mailbox.changes import Kept
+from merpati.mailbox.folder import Folder
+from merpati.mailbox.state import MailState
+from merpati.mailbox.values import BodyMissing
+from merpati.mailbox.verbs.restore import NOWHERE
+from merpati.mailbox.views import FolderAt
+
+AT_ONCE = 200
+"""Messages brought back in one commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was done: messages that came back, and those whose bytes are lost."""
+
+    folders: int = 0
+    messages: int = 0
+    lost: int = 0
+
+
+async def restored(
+    account: MailAccount, past: MailState, *, folder: str = "", uids: Collection[int] = (), beside: str = ""
+) -> Restored:
+    """Bring back a folder of `past` (all if empty), or some of its messages, where the mailbox does not have them now.
+
+    `beside`: not into place, but into folders below this name.  Nothing that is there now is changed or removed.
+    """
+    folders = [past.find(folder)] if folder else list(past.folders.values())
+    done = Restored()
+    for each in folders:
+        target = f"{beside}/{each.name}" if beside else each.name
+        messages = lost = 0
+        async for batch, missing in _batches(account, each, past, uids):
+            lost += missing
+            messages += await account.restore(batch, each.keywords, target)
+        done = Restored(done.folders + bool(messages), done.messages + messages, done.lost + lost)
+    return done
+
+
+async def _batches(
+    account: MailAccount, folder: Folder, past: MailState, uids: Collection[int]
+) -> AsyncIterator[tuple[list[Kept], int]]:
+    """The messages that can be read, and how many cannot."""
+    view = account.past_folder(folder, past)
+    rows = [row for row, uid in enumerate(view.uids) if not uids or uid in uids]
+    for start in range(0, len(rows), AT_ONCE):
+        batch, lost = [], 0
+        for row in rows[start : start + AT_ONCE]:
+            try:
+                batch.append(await _kept(account, view, row))
+            except (BodyMissing, Damaged):
+                lost += 1
+        yield batch, lost
+
+
+async def _kept(account: MailAccount, view: FolderAt, row: int) -> Kept:
+    """A message with all that a copy needs; its bytes are read, for what cannot be read is not brought back."""
+    address = view.body(row)
+    async for _ in account.body_stream(address):
+        pass
+    (summary,) = await view.packed([row])
+    place = address.large
+    large = (place.offset, place.length, place.body) if place else None
+    flags, date = view.flags[row], view.dates[row]
+    return Kept(flags, date, address.size, address.commit, address.offset, address.check, NOWHERE, summary, large)

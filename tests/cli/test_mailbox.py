@@ -1,0 +1,50 @@
+"""`merpati mailbox`: an account's history, its past, and its upkeep, from the command line."""
+
+import json
+import pathlib
+
+import pytest
+
+from tests.cli.test_commands import PASSWORD, Shell
+
+
+@pytest.fixture
+def shell(tmp_path: pathlib.Path) -> Shell:
+    shell = Shell(tmp_path)
+    assert shell.run("domain add here.test").returncode == 0
+    assert shell.run("account add ann@here.test", PASSWORD).returncode == 0
+    return shell
+
+
+def test_a_mailbox_is_shown_and_kept(shell: Shell) -> None:
+    folders = json.loads(shell.run("mailbox show ann@here.test --json").stdout)
+    assert folders["folders"][0]["folder"] == "INBOX"
+    log = json.loads(shell.run("mailbox log ann@here.test --json").stdout)
+    assert [one["commit"] for one in log] == [2] and log[0]["did"] == {"born": 1}
+    assert "born" in shell.run("mailbox log ann@here.test").stdout
+    assert json.loads(shell.run("mailbox compact ann@here.test --json").stdout)["commits"] == 1
+    assert json.loads(shell.run("mailbox vacuum ann@here.test --keep 1d --json").stdout)["packs"] == 0
+    assert shell.run("mailbox verify ann@here.test").stdout.startswith("0 messages")
+    assert json.loads(shell.run("mailbox show ann@here.test --commit 2 --folder INBOX --json").stdout) == {
+        "commit": 2,
+        "messages": [],
+    }
+    assert "0 messages brought back" in shell.run("mailbox restore ann@here.test --commit 2").stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("mailbox show bob@here.test", "no account bob@here.test"),
+        ("mailbox show ann@here.test --commit 99", "commit"),
+        ("mailbox show ann@here.test --commit 2 --at 1h", "do not go together"),
+        ("mailbox show ann@here.test --folder None", "no such folder"),
+        ("mailbox restore ann@here.test", "say which time"),
+        ("mailbox restore ann@here.test --commit 2 --uid 1", "--uid needs --folder"),
+        ("mailbox vacuum ann@here.test --keep soon", "no span"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_1(shell: Shell, line: str, words: str) -> None:
+    done = shell.run(line)
+    assert done.returncode == 1
+    assert words in done.stderr
