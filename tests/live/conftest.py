@@ -15,6 +15,7 @@ import pytest
 from merpati.auth.issuer import DemoIssuer
 from merpati.clock import SystemClock
 from merpati.ids import SystemDice
+from tests.live.doors import dirty_lines
 from tests.servers import S3_ENVIRONMENT
 from tests.servers.merpati_installation import ROLES, Installation, merpati
 
@@ -79,3 +80,4 @@ def house(start: Start, issuer: DemoIssuer, tmp_path_factory: pytest.TempPathFac
         running.command("alias", "add", "team@here.test", "alice@here.test", "bob@here.test")
         running.command("domain", "add", "any.test", "--catch-all", "carol@here.test")
         yield running
+    assert dirty_lines(running) == []

@@ -41,7 +41,7 @@ def pair(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pai
         }
         house = stack.enter_context(start(home / "house", users=("alice",), sections=sections))
         yield Pair(house, foreign)
-        assert dirty_lines(house) == []
+    assert dirty_lines(house) == []
 
 
 def submit(pair: Pair, mail: bytes, *recipients: str) -> None:
