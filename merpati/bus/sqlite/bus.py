@@ -56,6 +56,8 @@ class SqliteBus:
         self._readers = Readers(self._path)
         self._bells: dict[Bell, frozenset[int]] = {}
         self._members: set[SqliteSubscription] = set()
+        self._leaving: set[SqliteSubscription] = set()
+        """Whose partitions nobody else has been given yet."""
         self._tasks: list[asyncio.Task[None]] = []
         self._log = logger("bus")
 
@@ -67,6 +69,7 @@ class SqliteBus:
             self._presence.enter()
             self._wake.open()
         self._tasks = [
+            asyncio.create_task(self._rounds(LIVE_SECONDS, self._expire)),
             asyncio.create_task(self._rounds(LIVE_SECONDS, self._live)),
             asyncio.create_task(self._rounds(BEAT_SECONDS, self._beat)),
             asyncio.create_task(self._rounds(RETAIN_SECONDS, self._retain)),
@@ -104,19 +107,21 @@ class SqliteBus:
             group,
             rows,
             process=self._presence.name,
+            token=self._dice.bytes(8).hex(),
             writer=self._writer,
             readers=self._readers,
             clock=self._clock,
             buffer_bytes=buffer_bytes,
         )
         with self._listening(member.bell, rows):
-            await member.enter()
-            self._members.add(member)
             try:
+                await member.enter()
+                self._members.add(member)
                 yield member
             finally:
                 self._members.discard(member)
-                await member.leave()
+                self._leaving.add(member)
+                await self._let_go()
 
     @contextlib.asynccontextmanager
     async def tail(self, topics: Sequence[str], *, since: float | None = None) -> AsyncIterator[SqliteTail]:
@@ -190,9 +195,21 @@ class SqliteBus:
             except Exception:
                 self._log.exception("failed")
 
+    async def _expire(self) -> None:
+        self._writer.expire()
+
+    async def _let_go(self) -> None:
+        """Have those that leave give up their partitions; a log that is unavailable now is tried again later."""
+        for member in list(self._leaving):
+            try:
+                await member.leave()
+                self._leaving.discard(member)
+            except Temporary as failure:
+                self._log.warning("interrupted", failure=str(failure))
+
     async def _live(self) -> None:
         """Look after our groups: who has died, what is to be handed over."""
-        self._writer.expire()
+        await self._let_go()
         await self._expel_dead({member.group for member in self._members})
         for member in list(self._members):
             await member.tick()

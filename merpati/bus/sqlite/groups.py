@@ -26,12 +26,14 @@ class Settled:
     unwanted: frozenset[int]
 
 
-def join(transaction: Transaction, group: str, process: str, topics: Collection[str]) -> int:
-    """Become a member; its number."""
+def join(transaction: Transaction, group: str, process: str, token: str, topics: Collection[str]) -> int:
+    """Become a member; its number.  `token` is the member's own: by it an earlier try is known again."""
     for topic in topics:
         transaction.topic(topic)
+    leave(transaction, group, token)
     added = transaction.connection.execute(
-        "INSERT INTO member (grp, process, topics) VALUES (?, ?, ?)", (group, process, json.dumps(sorted(topics)))
+        "INSERT INTO member (grp, process, token, topics) VALUES (?, ?, ?, ?)",
+        (group, process, token, json.dumps(sorted(topics))),
     )
     _changed(transaction, group)
     assert added.lastrowid is not None
@@ -72,8 +74,14 @@ def commit(transaction: Transaction, group: str, member: int, positions: Mapping
     return held
 
 
+def leave(transaction: Transaction, group: str, token: str) -> None:
+    """Give up everything, whether or not the answer to `join` ever came."""
+    rows = transaction.connection.execute("SELECT id FROM member WHERE grp = ? AND token = ?", (group, token))
+    expel(transaction, group, [member for (member,) in rows.fetchall()])
+
+
 def expel(transaction: Transaction, group: str, members: Collection[int]) -> None:
-    """Take members out of their group: those that leave, and those that are dead."""
+    """Take members out of their group."""
     freed = 0
     for member in members:
         transaction.connection.execute("UPDATE lease SET member = NULL WHERE grp = ? AND member = ?", (group, member))

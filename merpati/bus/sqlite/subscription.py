@@ -42,6 +42,7 @@ class SqliteSubscription:
         topics: Sequence[TopicRow],
         *,
         process: str,
+        token: str,
         writer: Writer,
         readers: Readers,
         clock: Clock,
@@ -52,6 +53,7 @@ class SqliteSubscription:
         self._topics = {topic.id: topic for topic in topics}
         self._by_name = {topic.name: topic for topic in topics}
         self._process = process
+        self._token = token
         self._writer = writer
         self._readers = readers
         self._clock = clock
@@ -75,11 +77,11 @@ class SqliteSubscription:
             await self._settle()
 
     async def leave(self) -> None:
-        """Give up everything at once."""
+        """Give up everything at once.  Raises `Unavailable`; the bus then tries again, or nobody else could have it."""
         async with self._busy:
-            member, self._member = self._member, 0
+            self._member = 0
             self._lanes = {}
-            await self._writer.do(lambda transaction: groups.expel(transaction, self.group, [member]))
+            await self._writer.do(lambda transaction: groups.leave(transaction, self.group, self._token))
 
     async def tick(self) -> None:
         """Give up what was to be given up and is now finished, or has been waited for long enough."""
@@ -144,7 +146,7 @@ class SqliteSubscription:
     async def _join(self) -> None:
         names = list(self._by_name)
         self._member = await self._writer.do(
-            lambda transaction: groups.join(transaction, self.group, self._process, names)
+            lambda transaction: groups.join(transaction, self.group, self._process, self._token, names)
         )
 
     async def _settle(self) -> None:

@@ -129,6 +129,8 @@ class Writer:
     def _open(self) -> None:
         with door(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # the mail in it is nobody else's to read
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._turn = os.open(self._path.with_suffix(".turn"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._turn, fcntl.LOCK_EX)
             try:
