@@ -200,5 +200,9 @@ async def write_snapshot(
         raise TooLate("this snapshot took too long", key=layout.snapshot(tip.number))
     # S1: chunks first, the snapshot last: who can read a snapshot can read all of it
     await store.create(layout.snapshot(tip.number), sealed(Kind.SNAPSHOT, _encoder.encode(snapshot)))
+    if not timely():
+        # paused on the way: the vacuum may have taken our chunks for left-overs before this could be seen
+        await store.delete([layout.snapshot(tip.number)])
+        raise TooLate("this snapshot took too long", key=layout.snapshot(tip.number))
     chunks.settle()
     return snapshot

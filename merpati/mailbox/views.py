@@ -155,7 +155,7 @@ class FolderAt:
     async def packed(self, rows: Sequence[int]) -> list[bytes]:
         """The summaries as they are stored."""
         column = self._columns.summaries
-        runs = {known for row in rows if isinstance(known := column[row], SummaryRun)}
+        runs = dict.fromkeys(known for row in rows if isinstance(known := column[row], SummaryRun))
         if not runs:
             return [await self._found(column[row], {}, row) for row in rows]
         read = dict(zip(runs, await asyncio.gather(*(_read(run) for run in runs)), strict=True))
