@@ -15,12 +15,14 @@ import msgspec
 
 from merpati.bounces import Failure, Report, report
 from merpati.bus.api import Bus, Consumed, Record, Subscription
+from merpati.bus.publishing import Publisher
 from merpati.clock import Clock
 from merpati.dead import dead_letter
 from merpati.errors import MerpatiError, Permanent, Temporary
 from merpati.events import TOPICS, Happened, Local, Unreadable, What, decode, encode
 from merpati.ids import AccountId, derived_event_id
 from merpati.mailbox.api import Append, Appended, BadName, BodyMissing, Large, Mailboxes, NoSuchFolder, TooMany
+from merpati.message.wire import kept_of
 from merpati.objects.api import NotFound
 from merpati.service import Tasks
 from merpati.telemetry import Metrics, logger
@@ -50,6 +52,7 @@ class LocalDelivery:
 
     def __init__(self, bus: Bus, mailboxes: Mailboxes, clock: Clock, metrics: Metrics, hostname: str) -> None:
         self._bus = bus
+        self._publisher = Publisher(bus, clock)
         self._mailboxes = mailboxes
         self._clock = clock
         self._metrics = metrics
@@ -67,7 +70,7 @@ class LocalDelivery:
         self._consumer = self._tasks.loop("local", self._consume)
 
     def ready(self) -> str:
-        return self._trouble
+        return self._trouble or self._publisher.trouble
 
     async def stop(self, grace: float) -> None:
         """Take no more, let the commits under way finish, give the partitions up."""
@@ -104,7 +107,7 @@ class LocalDelivery:
             if not isinstance(event, Local):
                 raise Unreadable(f"a {type(event).__name__} on mail.local")
         except Unreadable as failure:
-            await self._publish(dead_letter(record, failure.public, self.name, self._clock, self._hostname))
+            await self._publish(self._dead([record], failure.public), [record])
             await self._finished(subscription, [record])
             return
         queue = self._queues.setdefault(event.account, _Queue())
@@ -142,7 +145,7 @@ class LocalDelivery:
         quota = batch[-1][1].quota
         try:
             results = await mailbox.append([_append(*one) for one in batch], create=True, quota=quota)
-        except Permanent:
+        except (Permanent, BodyMissing):
             if len(batch) == 1:
                 raise
             for one in batch:  # one of them cannot be taken: each for itself
@@ -150,7 +153,8 @@ class LocalDelivery:
             return
         took = self._clock.monotonic() - began
         pairs = zip(batch, results, strict=True)
-        await self._publish([encode(self._stored(event, result, took)) for (_, event), result in pairs])
+        told = [encode(self._stored(event, result, took)) for (_, event), result in pairs]
+        await self._publish(told, [record for record, _ in batch])
 
     async def _deliver_one(self, account: AccountId, one: tuple[Consumed, Local]) -> None:
         record, event = one
@@ -161,16 +165,16 @@ class LocalDelivery:
                 self._log.warning("filed into INBOX", message=event.message, reason=failure.public)
                 await self._deliver(account, [(record, msgspec.structs.replace(event, folder="INBOX"))])
         except (NotFound, BodyMissing) as failure:
-            await self._publish(dead_letter(record, str(failure), self.name, self._clock, self._hostname))
+            await self._publish(self._dead([record], str(failure)), [record])
         except Permanent as failure:
             self._log.info("refused by mailbox", message=event.message, reason=failure.public)
             reason = Failure(event.recipient, failure.enhanced_code, failure.public)
-            await self._publish(
-                report(
-                    Report.FAILED, event.id, event.message, event.envelope, [reason], record.value, service=self.name,
-                    hostname=self._hostname, now=self._clock.time(), arrived=event.received_at or event.at,
-                )
+            told = report(
+                Report.FAILED, event.id, event.message, event.envelope, [reason], record.value, service=self.name,
+                hostname=self._hostname, now=self._clock.time(), arrived=event.received_at or event.at,
+                complete=not event.body.key,
             )  # fmt: skip
+            await self._publish(told, [record])
 
     def _stored(self, event: Local, result: Appended, took: float) -> Happened:
         now = self._clock.time()
@@ -190,22 +194,19 @@ class LocalDelivery:
         )
 
     async def _park(self, subscription: Subscription, batch: list[tuple[Consumed, Local]]) -> None:
+        records = [record for record, _ in batch]
         reason = "its mailbox could not take it; see the log of delivery/local"
-        for record, _ in batch:
-            await self._publish(dead_letter(record, reason, self.name, self._clock, self._hostname))
-        await self._finished(subscription, [record for record, _ in batch])
+        await self._publish(self._dead(records, reason), records)
+        await self._finished(subscription, records)
 
-    async def _publish(self, records: list[Record]) -> None:
+    async def _publish(self, records: list[Record], inputs: list[Consumed]) -> None:
         """Publish, however long the bus is away: the outputs come before the acknowledgement."""
-        wait = FIRST_WAIT
-        while records:
-            try:
-                return await self._bus.publish(records)
-            except Temporary as failure:
-                self._trouble = failure.public
-                await self._clock.sleep(wait)
-                wait = min(wait * 2, MOST_WAIT)
-        return None
+        await self._publisher.publish([(records, lambda reason: self._dead(inputs, reason))])
+
+    def _dead(self, records: list[Consumed], reason: str) -> list[Record]:
+        return [
+            one for record in records for one in dead_letter(record, reason, self.name, self._clock, self._hostname)
+        ]
 
     async def _finished(self, subscription: Subscription, records: list[Consumed]) -> None:
         self._held -= len(records)
@@ -248,16 +249,8 @@ def _append(record: Consumed, event: Local) -> Append:
         folder=event.folder,
         content=Large(body.key, body.digest, body.size, prefix, event.without)
         if body.key
-        else b"".join([prefix, *_kept(record.value, event.without)]),
+        else b"".join([prefix, *kept_of(record.value, event.without)]),
         flags=event.flags,
         date=event.received_at or event.at,
         cause=f"{event.message} {event.recipient.address}",
     )
-
-
-def _kept(raw: bytes, without: tuple[tuple[int, int], ...]) -> list[memoryview]:
-    """The pieces of `raw` outside the ranges `without`."""
-    view = memoryview(raw)
-    starts = [0, *(end for _, end in without)]
-    ends = [*(start for start, _ in without), len(raw)]
-    return [view[start:end] for start, end in zip(starts, ends, strict=True)]

@@ -17,11 +17,13 @@ from delivery.remote.sessions import Connector, Message
 from delivery.remote.targets import Targets
 from delivery.remote.tiers import Tier
 from merpati.bus.api import Bus, Consumed, Record, Subscription
+from merpati.bus.publishing import Publisher
 from merpati.clock import Clock
 from merpati.dead import dead_letter
-from merpati.errors import MerpatiError, Temporary
+from merpati.errors import MerpatiError
 from merpati.events import TOPICS, Happened, Outbound, Unreadable, What, decode
 from merpati.ids import Dice, EventId
+from merpati.message.wire import kept_of
 from merpati.objects.api import ObjectStore
 from merpati.service import Tasks
 from merpati.telemetry import Metrics, logger
@@ -31,8 +33,6 @@ MAX_HELD = 1000
 """Messages held at once, over all domains."""
 REPORTED = 128 * 1024
 """Bytes of a large message that a report is made from."""
-FIRST_WAIT, MOST_WAIT = 0.05, 10.0
-"""Seconds between tries at publishing while the bus is away."""
 
 
 class RemoteDelivery:
@@ -45,6 +45,7 @@ class RemoteDelivery:
         dice: Dice, metrics: Metrics, hostname: str, *, sessions: int = 100, sessions_per_domain: int = 10,
     ) -> None:  # fmt: skip
         self._bus = bus
+        self._publisher = Publisher(bus, clock)
         self._store = store
         self._policy = policy
         self._clock = clock
@@ -70,7 +71,7 @@ class RemoteDelivery:
             self._tasks.loop("tier", tier.run)
 
     def ready(self) -> str:
-        return self._trouble
+        return self._trouble or self._publisher.trouble
 
     async def stop(self, grace: float) -> None:
         """Take no more; messages under way are finished, the others stay on the log for the next process."""
@@ -129,7 +130,7 @@ class RemoteDelivery:
             if not isinstance(event, Outbound):
                 raise Unreadable(f"a {type(event).__name__} on mail.outbound")
         except Unreadable as failure:
-            await self._publish(dead_letter(record, failure.public, self.name, self._clock, self._hostname))
+            await self._publish(self._dead(record, failure.public), record)
             await self._done(record)
             return
         left = self._outcomes.not_yet_relayed(event, known)
@@ -161,18 +162,14 @@ class RemoteDelivery:
         event = job.event
         if event.body.key:
             return stream_of(event, self._store.get_stream(event.body.key))
-        view, at, kept = memoryview(job.record.value), 0, [memoryview(event.prefix.encode())]
-        for start, end in event.without:
-            kept.append(view[at:start])
-            at = end
-        return b"".join([*kept, view[at:]])
+        return b"".join([event.prefix.encode(), *kept_of(job.record.value, event.without)])
 
     async def _finish(self, job: Job, answers: list[Answer]) -> None:
         """Perform the step that follows; durable before the record is acknowledged."""
         now = self._clock.time()
         step = next_step(job.event, tuple(answers), now, self._policy)
         original = await self._head(job) if step.tells else b""
-        await self._publish(self._outcomes.records(job.event, job.record.value, original, step, now))
+        await self._publish(self._outcomes.records(job.event, job.record.value, original, step, now), job.record)
         await self._done(job.record)
 
     async def _head(self, job: Job) -> bytes:
@@ -184,16 +181,12 @@ class RemoteDelivery:
         except MerpatiError:
             return b""  # a report without the header is better than none
 
-    async def _publish(self, records: list[Record]) -> None:
-        wait = FIRST_WAIT
-        while records:
-            try:
-                return await self._bus.publish(records)
-            except Temporary as failure:
-                self._trouble = failure.public
-                await self._clock.sleep(wait)
-                wait = min(wait * 2, MOST_WAIT)
-        return None
+    async def _publish(self, records: list[Record], record: Consumed) -> None:
+        """Publish, however long the bus is away: the outputs come before the acknowledgement."""
+        await self._publisher.publish([(records, lambda reason: self._dead(record, reason))])
+
+    def _dead(self, record: Consumed, reason: str) -> list[Record]:
+        return dead_letter(record, reason, self.name, self._clock, self._hostname)
 
     async def _done(self, record: Consumed) -> None:
         self._held -= 1

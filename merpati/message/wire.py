@@ -6,6 +6,8 @@ of a line; every function runs at the speed of `bytes.find` and `bytes.replace` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 MAX_LINE = 998
 """Octets of a line without its CRLF (RFC 5322 section 2.1.1)."""
 END_OF_DATA = b".\r\n"
@@ -76,3 +78,11 @@ def has_long_line(octets: bytes, limit: int = MAX_LINE) -> bool:
             return True
         at = line_end + 1
     return False
+
+
+def kept_of(raw: bytes, without: Sequence[tuple[int, int]]) -> list[memoryview]:
+    """The pieces of `raw` outside the ranges `without` ([start, end), ascending, apart); nothing is copied."""
+    view = memoryview(raw)
+    starts = [0, *(end for _, end in without)]
+    ends = [*(start for start, _ in without), len(raw)]
+    return [view[start:end] for start, end in zip(starts, ends, strict=True)]

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from merpati.bus.api import Bus, Consumed, Record, Subscription
+from merpati.bus.publishing import Publisher
 from merpati.clock import Clock
 from merpati.errors import Temporary
 from merpati.telemetry import logger
-from processors.runners.publishing import Publisher
 
 Work = Callable[[Consumed], Awaitable[list[Record]]]
 Park = Callable[[Consumed, str], list[Record]]

@@ -29,11 +29,11 @@ from faust.types.auth import CredentialsT
 
 from merpati.bus.api import Bus, Consumed
 from merpati.bus.kafka.options import client_options
+from merpati.bus.publishing import Publisher
 from merpati.clock import Clock
 from merpati.errors import Misconfigured, Temporary
 from merpati.telemetry import logger
 from processors.runners.flight import Flight
-from processors.runners.publishing import Publisher
 from processors.working import Working
 
 BATCH = 256
