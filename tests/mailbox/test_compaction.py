@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 
 import pytest
@@ -11,6 +12,7 @@ from merpati.clock import ManualClock
 from merpati.errors import Unavailable, Unknown
 from merpati.log.api import Damaged
 from merpati.log.compaction import Compaction
+from merpati.log.compress import compressed
 from merpati.log.reading import GRACE
 from merpati.log.travel import OutOfReach, Travel
 from merpati.log.vacuum import RETENTION, Vacuum, kept, verified
@@ -371,3 +373,19 @@ async def test_mail_that_was_expunged_before_the_window_leaves_the_store() -> No
     assert await bodies(other) == expected
     assert await verified(other.log.reader) == []
     assert await other.reclaim() == 0
+
+
+async def test_what_is_stored_is_hardly_more_than_the_mail_compressed() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    letters = [mail(number) + base64.encodebytes(os.urandom(4000)) for number in range(400)]
+    for letter in letters:
+        await account.append([Append("INBOX", letter)])
+    await account.compact()
+    await clock.advance(GRACE + 1)
+    await account.compact()
+    await vacuum(account, retention=GRACE)
+    alone = sum(len(compressed(b"".join(letters[start : start + 40]))) for start in range(0, 400, 40))
+    stored = sum([info.size async for info in store.list("")])
+    assert stored <= 1.1 * alone
