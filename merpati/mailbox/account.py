@@ -160,6 +160,12 @@ class MailAccount:
         """Remove what no snapshot in the window needs."""
         return await Vacuum(self.log.reader, grace=self.log.grace, retention=retention).run()
 
+    async def tidy(self, least: int) -> None:
+        """All of it, as it is done now and then."""
+        await self.compact(least)
+        await self.reclaim()
+        await self.vacuum()
+
     def past_folder(self, folder: Folder, past: MailState) -> FolderAt:
         """A folder of an earlier state."""
         return FolderAt(folder, past, self._render)

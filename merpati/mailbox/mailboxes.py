@@ -130,7 +130,7 @@ class AllMailboxes:
         if found is None:
             return
         if due(found.log.layout, number, COMPACTION):
-            self._keeper.later(found.log.layout, partial(found.compact, COMPACTION // 2))
+            self._keeper.later(found.log.layout, partial(found.tidy, COMPACTION // 2))
         elif due(found.log.layout, number):
             self._keeper.later(found.log.layout, found.keep_snapshot)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merpati.clock import ManualClock
-from merpati.log.keeping import EVERY
+from merpati.log.keeping import COMPACTION, EVERY
 from merpati.log.snapshots import read_snapshot
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append, BodyMissing
@@ -216,3 +216,21 @@ def test_the_shelf_lets_go_of_what_was_not_asked_for() -> None:
         shelf.put(name, {}, 40)  # type: ignore[arg-type]
         shelf.get("a")  # type: ignore[arg-type]
     assert [shelf.get(name) is not None for name in "abc"] == [True, False, True]  # type: ignore[arg-type]
+
+
+async def test_after_a_thousand_commits_a_mailbox_is_compacted_and_cleaned_by_itself() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    boxes = mailboxes(store, clock)
+    account = await boxes.open(ACCOUNT)
+    for number in range(2 * COMPACTION):
+        if number % 100 == 0:
+            await boxes.idle()
+            await clock.advance(86_400.0)
+        await account.store("INBOX", [1], ["\\Seen"], mode="set" if number % 2 else "remove")
+        await account.append(messages(number))
+    await boxes.idle()
+    assert len(await sizes(store, f"{LAYOUT.prefix}/pack/")) >= 2
+    assert len(await sizes(store, LAYOUT.snapshots)) < 2 * COMPACTION // EVERY
+    assert len(await sizes(store, LAYOUT.commits)) < 3 * COMPACTION
+    assert (await fresh(store, clock).refresh()).messages == 2 * COMPACTION
