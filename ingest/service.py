@@ -118,7 +118,7 @@ class IngestService:
         async def take(client: socket.socket, peer: Endpoint) -> None:
             session = pattern.fresh()
             try:
-                await loop.connect_accepted_socket(lambda: session, client, **tls())
+                await loop.connect_accepted_socket(lambda: session, client, **self._tls_of(door))
             except OSError:
                 client.close()
                 self._observe(door.name, NetEvent("handshake-failed", peer))
@@ -128,17 +128,7 @@ class IngestService:
                 raise
             await session.serve_client(peer)
 
-        def tls() -> dict[str, Any]:
-            if not door.implicit_tls or house.tls_context is None:
-                return {}
-            return {
-                "ssl": house.tls_context(),
-                "ssl_handshake_timeout": limits.handshake_timeout,
-                "ssl_shutdown_timeout": LINGER,
-            }
-
-        house = self._house
-        limits = house.limits
+        limits = self._house.limits
         acceptor = Acceptor(
             take,
             limits=ServerLimits(
@@ -150,6 +140,17 @@ class IngestService:
         )
         await acceptor.listen(endpoint, reuse_port=self._reuse_port)
         return acceptor
+
+    def _tls_of(self, door: Door) -> dict[str, Any]:
+        """What a connection to this door begins with: TLS, or nothing."""
+        house = self._house
+        if not door.implicit_tls or house.tls_context is None:
+            return {}
+        return {
+            "ssl": house.tls_context(),
+            "ssl_handshake_timeout": house.limits.handshake_timeout,
+            "ssl_shutdown_timeout": LINGER,
+        }
 
     def _observe(self, door: str, event: NetEvent) -> None:
         metrics = self._house.metrics

@@ -122,6 +122,9 @@ def configure_logging(*, json: bool = False, debug: bool = False, stream: TextIO
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=out, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", force=True)
+    for noisy in ("kafka", "aiokafka", "faust", "mode"):
+        # what matters of it we say ourselves, once, in our words; a broker that is away is no reason for pages of it
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def logger(part: str) -> Any:

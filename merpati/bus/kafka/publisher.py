@@ -129,7 +129,9 @@ class Publisher:
         except TimeoutError as error:
             if line is not None:
                 self._replace(line, "does not answer")
-            raise Unavailable("Kafka did not acknowledge in time", records=len(records)) from error
+            raise Unavailable(
+                "try again later", reason="Kafka did not acknowledge in time", records=len(records)
+            ) from error
         except CLIENT_ERRORS as error:
             raise mapped(error) from error
 
