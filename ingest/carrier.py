@@ -55,6 +55,8 @@ class Carrier(SMTP):
     """Whether the client is not listened to any more."""
     lost: bool
     """Whether the connection is gone in both directions."""
+    reset: bool
+    """Whether it broke off: what was written last may not have been read."""
     talking: bool
     """Whether the conversation goes on; the connection may outlive it, and it the connection."""
     tls: str
@@ -76,7 +78,7 @@ class Carrier(SMTP):
         session.lines = LineReader(self.limits.max_auth_line)
         session.body = None
         session.deadline = INFINITY
-        session.eof = session.deaf = session.lost = session._held_back = session._overdue = False
+        session.eof = session.deaf = session.lost = session.reset = session._held_back = session._overdue = False
         session.talking = True
         session.tls = ""
         session._waiting = None
@@ -155,6 +157,7 @@ class Carrier(SMTP):
         if self.lost:
             return
         self.eof = self.lost = True
+        self.reset = error is not None
         asyncio.StreamReaderProtocol.connection_lost(self, None)
         self._wake()
 

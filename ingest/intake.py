@@ -90,7 +90,7 @@ class Intake:
         return Receipt(message, mark)
 
     def unanswered(self, receipt: Receipt) -> None:
-        """The client was gone before it could be told."""
+        """The client may be gone without having been told."""
         self._unsure.remember(receipt.mark, receipt.message)
 
     def refuse(self, arrival: Arrival, refusal: MerpatiError, message: MessageId | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ingest.commands import MailFrom, RcptTo, check_helo
 from ingest.doors import Door
 from ingest.edge import AcceptAll
-from ingest.intake import Arrival, Intake
+from ingest.intake import Arrival, Intake, Receipt
 from ingest.visit import Farewell, Transaction, Visitor
 from merpati.directory.api import AccountEntry, Directory
 from merpati.errors import Permanent
@@ -111,9 +111,14 @@ class Reception:
             self._intake.refuse(arrival, refusal)
             raise refusal
         receipt = await self._intake.accept(arrival)
-        if server.lost:
-            self._intake.unanswered(receipt)
+        server.receipt = receipt
+        if server.eof:
+            self.unanswered(receipt)
         return f"250 2.0.0 accepted as {receipt.message}"
+
+    def unanswered(self, receipt: Receipt) -> None:
+        """The client may have gone without the 250 for a message that is ours."""
+        self._intake.unanswered(receipt)
 
     def _envelope(self, server: Session, session: Visitor, transaction: Transaction) -> Envelope:
         mail = transaction.mail

@@ -18,6 +18,7 @@ from ingest.commands import MAIL_EXTRA, RCPT_EXTRA
 from ingest.doors import Door
 from ingest.framing import BareLineFeed, TooLong
 from ingest.house import House
+from ingest.intake import Receipt
 from ingest.visit import Farewell, Transaction, Visitor
 from merpati.errors import MerpatiError
 from merpati.net.addresses import Endpoint
@@ -54,6 +55,8 @@ class Session(Carrier):
         """Bytes of the message in memory, as the crowd counts them."""
         self.verb = ""
         """The command that is being obeyed."""
+        self.receipt: Receipt | None = None
+        """The last message that was accepted, until the client's next command shows that it knows."""
         self.receiving = False
         """Whether a message is on its way in."""
 
@@ -121,6 +124,8 @@ class Session(Carrier):
             self.reply(last.reply)
         finally:
             self._set_post_data_state()
+            if self.receipt is not None and self.reset:
+                self.event_handler.unanswered(self.receipt)
 
     async def _greet(self) -> None:
         if self.door.watches:
@@ -132,7 +137,9 @@ class Session(Carrier):
     async def _next_command(self) -> bytes:
         while True:
             try:
-                return await self.next_line(self.limits.command_timeout)
+                line = await self.next_line(self.limits.command_timeout)
+                self.receipt = None
+                return line
             except TooLong as fault:
                 # RFC 4954 section 4 has a status of its own for an AUTH command that is too long
                 self.reply("500 5.5.6 line too long" if fault.start[:5].upper() == b"AUTH " else fault.reply)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -125,10 +127,34 @@ async def test_an_id_is_kept_for_an_hour_and_no_longer(tmp_path: Path) -> None:
         assert len({received.message for received, _ in await here.received()}) == 2
 
 
-async def test_a_client_that_is_gone_before_the_250_and_comes_back_has_sent_one_message(tmp_path: Path) -> None:
+async def test_a_client_that_breaks_off_with_the_250_unread_and_comes_back_has_sent_one_message(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        for again in (False, True):
+            talk = await ready(here)
+            for line in ("MAIL FROM:<who@else.test>", "RCPT TO:<ann@here.test>", "DATA"):
+                await talk.say(line)
+            client = talk.writer.get_extra_info("socket")
+            await talk.send(MESSAGE + b".\r\n")
+            if again:
+                assert (await talk.reply()).startswith("250")
+                break
+            talk.writer.transport.pause_reading()
+            await asyncio.sleep(0.1)
+            # What a kernel does for a process that died with bytes unread
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            talk.writer.transport.abort()
+            await asyncio.sleep(0.1)
+        assert len(await here.received()) == 2
+        assert len({received.message for received, _ in await here.received()}) == 1
+
+
+@pytest.mark.parametrize("fault", ["slow", "hang"])
+async def test_a_client_that_is_gone_before_the_250_and_comes_back_has_sent_one_message(
+    fault: str, tmp_path: Path
+) -> None:
     async with world(tmp_path) as here:
         talk = await ready(here)
-        here.bus.fault = "hang"
+        here.bus.fault = fault
         for line in ("MAIL FROM:<who@else.test>", "RCPT TO:<ann@here.test>", "DATA"):
             await talk.say(line)
         await talk.send(MESSAGE + b".\r\n")
@@ -136,9 +162,12 @@ async def test_a_client_that_is_gone_before_the_250_and_comes_back_has_sent_one_
         talk.writer.transport.abort()
         await asyncio.sleep(0.05)
         here.bus.fault = ""
+        await asyncio.sleep(0.05)
         here.clock.leap(31)
         await asyncio.sleep(0.05)
+        assert len(await here.received()) == (fault == "slow")
         assert (await (await ready(here)).hand_in(MESSAGE)).startswith("250")
+        assert len(await here.received()) == 1 + (fault == "slow")
         assert len({received.message for received, _ in await here.received()}) == 1
 
 

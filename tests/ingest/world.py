@@ -70,7 +70,7 @@ class LeapingClock(SystemClock):
 
 class FaultyBus(MemoryBus):
     """A bus in memory whose `publish` can go wrong.  `fault`: refuse, hang, lose (the answer), swallow (the answer),
-    forbid, bug."""
+    forbid, bug, slow (as long as it is that)."""
 
     fault = ""
     publishes = 0
@@ -90,6 +90,10 @@ class FaultyBus(MemoryBus):
             raise Permanent("record too large")
         if self.fault == "bug":
             raise RuntimeError("kafka down at 10.0.0.7")
+        if self.fault == "slow":
+            async with asyncio.timeout(PATIENCE):
+                while self.fault:
+                    await asyncio.sleep(0.005)
         if self.fault == "hang":
             await asyncio.Event().wait()
         await super().publish(records)
