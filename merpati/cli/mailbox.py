@@ -1,4 +1,4 @@
-"""`merpati mailbox log|show|restore|verify|compact|vacuum ADDRESS`: a mailbox as an operator looks after it.
+"""`merpati mailbox log|show|restore|verify|compact|vacuum|export|import ADDRESS`: what an operator does for a mailbox.
 
 Works on the store alone, beside a running server: whatever it writes is a commit like any other.
 """
@@ -6,9 +6,10 @@ Works on the store alone, beside a running server: whatever it writes is a commi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ from merpati.log.travel import Travel
 from merpati.log.vacuum import verified
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.changes import Change
+from merpati.mailbox.maildir import Carried, exported, imported
 from merpati.mailbox.restoring import Restored, restored
 from merpati.mailbox.state import MailState
 from merpati.mailbox.views import AccountAt
@@ -242,6 +244,45 @@ def vacuum(
             return {"packs": packs, "snapshots": done.snapshots, "objects": done.objects, "bytes": done.bytes}
 
     _tell(run(work()), json)
+
+
+@app.command("export")
+def export(
+    address: Address,
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Maildir to be made.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a mailbox out as a Maildir with its folders, flags and dates."""
+    _carry(exported, address, target, config, json)
+
+
+@app.command("import")
+def import_(
+    address: Address,
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Maildir.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Append what is in a Maildir; doing it again adds only what is new."""
+    _carry(imported, address, source, config, json)
+
+
+def _carry(
+    carry: Callable[[MailAccount, Path], Awaitable[Carried]],
+    address: str,
+    folder: Path,
+    config: str | None,
+    as_json: bool,
+) -> None:
+    async def work() -> Carried:
+        async with _mailbox(config, address) as account:
+            return await carry(account, folder)
+
+    done = run(work())
+    _tell({"folders": done.folders, "messages": done.messages, "lost": done.lost}, as_json)
+    if done.lost:
+        raise typer.Exit(1)
 
 
 def _tell(done: dict[str, int], as_json: bool) -> None:

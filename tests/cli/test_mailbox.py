@@ -32,6 +32,21 @@ def test_a_mailbox_is_shown_and_kept(shell: Shell) -> None:
     assert "0 messages brought back" in shell.run("mailbox restore ann@here.test --commit 2").stdout
 
 
+def test_a_mailbox_goes_out_and_comes_in_as_a_maildir(shell: Shell) -> None:
+    inbox = shell.folder / "old" / "cur"
+    inbox.mkdir(parents=True)
+    (inbox / "1.a:2,S").write_bytes(b"Subject: one\n\nwords\n")
+    assert json.loads(shell.run("mailbox import ann@here.test old --json").stdout)["messages"] == 1
+    assert json.loads(shell.run("mailbox import ann@here.test old --json").stdout)["messages"] == 0
+    (row,) = json.loads(shell.run("mailbox show ann@here.test --folder INBOX --json").stdout)["messages"]
+    assert (row["subject"], row["flags"]) == ("one", "\\Seen")
+    assert shell.run("mailbox export ann@here.test new").returncode == 0
+    (file,) = (shell.folder / "new" / "cur").iterdir()
+    assert file.read_bytes() == b"Subject: one\r\n\r\nwords\r\n"
+    assert "not empty" in shell.run("mailbox export ann@here.test new").stderr
+    assert "no Maildir" in shell.run("mailbox import ann@here.test elsewhere").stderr
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

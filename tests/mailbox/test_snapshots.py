@@ -28,8 +28,8 @@ def shape(state: MailState) -> object:
     folders = []
     for folder in state.folders.values():
         columns = folder.columns
-        arrays = (columns.uids, columns.flags, columns.modseqs, columns.sizes, columns.dates)
-        arrays += (columns.commits, columns.offsets, columns.checks)
+        arrays = [columns.uids, columns.flags, columns.modseqs, columns.sizes, columns.dates]
+        arrays += [columns.commits, columns.offsets, columns.checks]
         rest = (folder.id, folder.name, folder.uidvalidity, folder.modseq, folder.uidnext, folder.special_use)
         sums = (folder.exists, folder.unseen, folder.deleted, folder.size, folder.deleted_size)
         cut: list[array[int]] = [each[: columns.length] for each in arrays]
