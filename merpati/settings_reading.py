@@ -15,7 +15,7 @@ import msgspec
 from merpati.errors import Misconfigured
 
 PREFIX = "MERPATI_"
-NOT_SETTINGS = ("MERPATI_CONFIG", "MERPATI_TEST_", "MERPATI_BENCH_", "MERPATI_FAILPOINT")
+NOT_SETTINGS = ("MERPATI_CONFIG", "MERPATI_TEST_", "MERPATI_DEV_")
 """Variables with our prefix that are no keys."""
 
 

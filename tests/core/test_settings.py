@@ -97,3 +97,10 @@ def test_every_setting_says_what_it_is() -> None:
         if line.startswith("class ") and "Struct" in line:
             name = line.split()[1].split("(")[0]
             assert getattr(settings, name).__doc__, name
+
+
+def test_variables_of_the_tests_and_of_development_are_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(None, {"MERPATI_DEV_CACHE": "/c", "MERPATI_TEST_KAFKA": "kafka://b:9092"}) == Settings()
