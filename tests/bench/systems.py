@@ -43,7 +43,8 @@ def embedded(folder: pathlib.Path) -> Iterator[System]:
 def scaled_out(folder: pathlib.Path) -> Iterator[System]:
     """One Kafka and one MinIO, on the same machine."""
     users = [f"u{n}" for n in range(USERS)]
-    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("kafka", "minio"):
+        (folder / part).mkdir(parents=True)
     with kafka(folder / "kafka") as cluster, minio(folder / "minio") as store:
         keys = dict(S3_ENVIRONMENT)
         os.environ.update(keys)
