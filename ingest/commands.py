@@ -87,7 +87,8 @@ def parse_mail(argument: str) -> MailFrom:
         has_parameters=end < len(raw),
     )
     # RFC 4954 section 5: AUTH=<> or a mailbox; no client is trusted to say it, so it is read and forgotten
-    _xtext("AUTH", given.pop("AUTH", "<>"))
+    if "AUTH" in given:
+        _xtext("AUTH", given.pop("AUTH"))
     _refuse_unknown(given)
     return mail
 

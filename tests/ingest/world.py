@@ -269,14 +269,13 @@ async def world(
     directory = directory or MemoryDirectory("ann@here.test", "bob@here.test", "cat@there.test")
     components.setdefault("authenticator", logins(directory, clock, dice))
     context, client = contexts(folder)
-    metrics = Metrics()
     service = IngestService(
         bus=bus,
         store=store,
         directory=directory,
         clock=clock,
         dice=dice,
-        metrics=metrics,
+        metrics=(metrics := Metrics()),
         hostname="mx.here.test",
         listeners={name: f"127.0.0.1:{(ports or {}).get(name, 0)}" for name in DOORS},
         tls_context=lambda: context,
@@ -286,9 +285,8 @@ async def world(
         **components,  # type: ignore[arg-type]
     )
     await service.start()
-    made = World(service, bus, store, directory, clock, metrics, client)
     try:
-        yield made
+        yield (made := World(service, bus, store, directory, clock, metrics, client))
     finally:
         made.close()
         bus.fault = ""
