@@ -101,9 +101,25 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+class _StandardError:
+    """Standard error as it is at each line.  Where it is closed or full the line is lost: mail does not stop for it."""
+
+    def write(self, text: str) -> int:
+        try:
+            return sys.stderr.write(text)
+        except (OSError, ValueError):
+            return 0
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            return
+
+
 def configure_logging(*, json: bool = False, debug: bool = False, stream: TextIO | None = None) -> None:
     """One line for each fact, on standard error: `time level event key=value …`, or JSON with the same keys."""
-    out = stream or sys.stderr
+    out: Any = stream or _StandardError()
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if json
