@@ -25,6 +25,7 @@ from merpati.directory.log_directory import LogDirectory
 from merpati.directory.open import open_directory
 from merpati.errors import Misconfigured
 from merpati.events import Changed, TopicSpec, encode, topic_specs
+from merpati.events.topics import PROCESSING_TIER
 from merpati.ids import SystemDice
 from merpati.mailbox.api import MailboxLimits
 from merpati.mailbox.mailboxes import AllMailboxes
@@ -42,9 +43,6 @@ from merpati.telemetry import Metrics
 if TYPE_CHECKING:
     from merpati.auth.authenticator import Authenticator
     from merpati.auth.oauth import TokenVerifier
-
-PROCESSING_TIER = ("processing", 120.0)
-"""The topic where messages wait that a processor failed on; processors/working.py waits by the same."""
 
 
 class Components:

@@ -16,7 +16,7 @@ from merpati.clock import Clock
 from merpati.errors import Permanent, Temporary, Unavailable
 from merpati.events import Dead, Event, Happened, Received, What, decode, encode, retry_topic
 from merpati.events.codec import header_of
-from merpati.events.topics import MAX_RECORD
+from merpati.events.topics import MAX_RECORD, PROCESSING_TIER
 from merpati.ids import derived_event_id
 from merpati.objects.api import ObjectStore
 from merpati.plugins.mail import HEADER_ONLY
@@ -24,7 +24,7 @@ from merpati.telemetry import Metrics, logger
 from processors.handler import Handler
 from processors.outputs import SERVICE, Outputs
 
-TIER = ("processing", 120.0)
+TIER = PROCESSING_TIER
 """Name and seconds of the retry topic on which messages wait to be processed again."""
 RETRIES = 30
 """Times that a message is processed on which a processor fails: an hour's worth of `TIER`."""

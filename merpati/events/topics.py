@@ -17,6 +17,9 @@ INLINE_LIMIT = 256 * 1024
 MAX_RECORD = 1024 * 1024
 """Bytes of a whole record, on every topic: the inline limit, our prefix and the header (a thousand recipients)."""
 
+PROCESSING_TIER = ("processing", 120.0)
+"""The retry tier of messages on which a processor failed: name, seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
