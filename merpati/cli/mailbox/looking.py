@@ -1,0 +1,98 @@
+"""`merpati mailbox log|show ADDRESS`: what happened to a mailbox, and what is in it, now or then."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from merpati.cli.common import ConfigOption, JsonOption, out, print_json, run
+from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of, print_table, when
+from merpati.log.api import Commit
+from merpati.log.travel import Travel
+from merpati.mailbox.account import MailAccount
+from merpati.mailbox.changes import Change
+from merpati.mailbox.state import MailState
+from merpati.mailbox.views import AccountAt
+
+
+def _said(commit: Commit[Change]) -> dict[str, int]:
+    """What a commit did, as kind of change and number of messages or changes."""
+    said: Counter[str] = Counter()
+    for part in commit.parts:
+        for change in part.changes:
+            rows = getattr(change, "rows", None)
+            said[type(change).__name__.lower()] += len(rows) if rows is not None else getattr(change, "count", 1)
+    return dict(said)
+
+
+@app.command("log")
+def show_log(
+    address: Address,
+    since: Annotated[int, typer.Option("--commit", metavar="N", help="From this commit on.")] = 0,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the commits of a mailbox: number, time, who wrote it, what it did."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with mailbox(config, address) as account:
+            return [
+                {"commit": commit.number, "at": when(commit.at), "writer": writer, "did": _said(commit)}
+                async for commit, writer in Travel(account.log.reader).commits(since)
+            ]
+
+    found = run(work())
+    if json:
+        print_json(found)
+        return
+    did = [", ".join(f"{name} {count}" for name, count in one["did"].items()) for one in found]
+    rows = [[str(one["commit"]), one["at"], one["writer"], text] for one, text in zip(found, did, strict=True)]
+    print_table(["commit", "time", "writer", "did"], rows)
+
+
+@app.command("show")
+def show(
+    address: Address,
+    folder: FolderName = "",
+    at: At = "",
+    commit: Number = 0,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the folders of a mailbox, or the messages of one, now or as of an earlier time."""
+
+    async def work() -> tuple[int, list[dict[str, Any]]]:
+        async with mailbox(config, address) as account:
+            tip = await past_of(account, at, commit)
+            if folder:
+                return tip.number, await _messages(account, tip.state, folder)
+            infos = AccountAt(tip.state).folders.values()
+            return tip.number, [
+                {"folder": one.name, "messages": one.exists, "unseen": one.unseen, "bytes": one.size} for one in infos
+            ]
+
+    number, found = run(work())
+    if json:
+        print_json({"commit": number, "messages" if folder else "folders": found})
+        return
+    out.print(f"as of commit {number}")
+    if found:
+        print_table(list(found[0]), [[str(value) for value in one.values()] for one in found])
+
+
+async def _messages(account: MailAccount, state: MailState, name: str) -> list[dict[str, Any]]:
+    view = account.past_folder(state.find(name), state)
+    summaries = await view.summaries(range(view.exists))
+    return [
+        {
+            "uid": view.uids[row],
+            "date": when(view.dates[row]),
+            "bytes": view.sizes[row],
+            "flags": " ".join(view.flag_names(view.flags[row])),
+            "from": summary.author,
+            "subject": summary.subject,
+        }
+        for row, summary in enumerate(summaries)
+    ]
