@@ -9,6 +9,7 @@ from merpati.log.layout import log_of
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append, MailboxLimits, Publisher
 from merpati.mailbox.mailboxes import AllMailboxes
+from merpati.mailbox.views import FolderAt
 from merpati.objects.api import ObjectStore
 from merpati.objects.memory import MemoryStore
 
@@ -49,3 +50,8 @@ def fresh(store: ObjectStore, clock: Clock | None = None, seed: int = 99) -> Mai
 
 def messages(*numbers: int | str, folder: str = "INBOX", flags: tuple[str, ...] = ()) -> list[Append]:
     return [Append(folder, mail(number), flags) for number in numbers]
+
+
+async def inbox(account: MailAccount, name: str = "INBOX") -> FolderAt:
+    """The folder after a strong read."""
+    return await account.folder(name, fresh=True)
