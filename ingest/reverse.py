@@ -5,11 +5,12 @@ Handed to the service as `reverse`.  A name that leads elsewhere is a lie and is
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections import OrderedDict
 
 from merpati.clock import Clock
-from merpati.errors import MerpatiError
+from merpati.errors import MerpatiError, Temporary
 from merpati.net.addresses import plain_ip
 from merpati.net.dns import Resolver
 
@@ -19,12 +20,15 @@ REMEMBERED = 10_000
 """Addresses whose name is known without asking again."""
 GOOD_FOR = 300.0
 """Seconds a name, or that there is none, is believed."""
+WITHIN = 5.0
+"""Seconds all the look-ups for one address may take; RFC 5321 section 4.4 only asks for the name, it needs none."""
 
 
 class ReverseNames:
     """Names of addresses, remembered for a while."""
 
-    def __init__(self, resolver: Resolver, clock: Clock) -> None:
+    def __init__(self, resolver: Resolver, clock: Clock, *, within: float = WITHIN) -> None:
+        self._within = within
         self._resolver = resolver
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, str]] = OrderedDict()
@@ -37,7 +41,11 @@ class ReverseNames:
         now = self._clock.monotonic()
         if until > now:
             return name
-        name = await self._look_up(ip)
+        try:
+            async with asyncio.timeout(self._within):
+                name = await self._look_up(ip)
+        except TimeoutError:
+            raise Temporary("the name of an address was not found in time", enhanced="4.4.3", ip=ip) from None
         self._known[ip] = (now + GOOD_FOR, name)
         self._known.move_to_end(ip)
         if len(self._known) > REMEMBERED:

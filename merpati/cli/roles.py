@@ -16,6 +16,7 @@ from delivery.remote.worker import GROUP as REMOTE
 from delivery.remote.worker import RemoteDelivery
 from delivery.smtp.opening import Login
 from ingest.limits import Limits
+from ingest.reverse import ReverseNames
 from ingest.service import IngestService
 from merpati.bus.metered import LagWatch
 from merpati.components import Components
@@ -73,6 +74,7 @@ def ingest(parts: Components) -> list[Service]:
         listeners={name: getattr(wanted, name) for name in ("mx", "submission", "submissions", "lmtp")},
         tls_context=parts.tls.context,
         edge=edge,
+        reverse=ReverseNames(parts.resolver, parts.clock),
         limits=Limits(
             max_size=wanted.max_size,
             max_recipients=wanted.max_recipients,

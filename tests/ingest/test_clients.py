@@ -12,7 +12,7 @@ from merpati.clock import ManualClock
 from merpati.errors import Temporary
 from merpati.ids import SeededDice
 from merpati.net.addresses import parse_networks
-from merpati.net.dns import StaticResolver
+from merpati.net.dns import Answer, Kind, Resolver, StaticResolver
 from tests.ingest.world import MESSAGE, world
 
 ZONES = {
@@ -35,6 +35,19 @@ async def test_a_name_is_told_if_it_leads_back(ip: str, name: str) -> None:
 async def test_no_answer_is_not_no_name() -> None:
     with pytest.raises(Temporary):
         await ReverseNames(StaticResolver(ZONES, SeededDice(1)), ManualClock())("192.0.2.3")
+
+
+class Silent(Resolver):
+    """A resolver whose servers never answer."""
+
+    async def lookup(self, name: str, kind: Kind) -> Answer:
+        return await asyncio.Future()
+
+
+async def test_an_answer_is_not_waited_for_for_ever() -> None:
+    with pytest.raises(Temporary, match="in time"):
+        async with asyncio.timeout(5):
+            await ReverseNames(Silent(SeededDice(1)), ManualClock(), within=0.01)("192.0.2.1")
 
 
 async def test_a_name_is_asked_for_again_after_a_while() -> None:
