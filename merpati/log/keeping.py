@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from merpati.errors import MerpatiError
@@ -27,6 +28,14 @@ COMPACTION = 1000
 """Commits from one compaction to the next."""
 WAITING = 100
 """Works that may wait in a process; more are let go, for their time comes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often a log is looked after, in commits; the tests have a quicker one."""
+
+    snapshot: int = EVERY
+    compaction: int = COMPACTION
 
 
 def due(layout: Layout, number: int, every: int = EVERY) -> bool:

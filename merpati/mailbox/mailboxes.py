@@ -16,7 +16,7 @@ from merpati.errors import MerpatiError
 from merpati.events import Changed
 from merpati.ids import AccountId, Dice
 from merpati.log.commit_log import CommitLog, LogLimits, Safeguards
-from merpati.log.keeping import COMPACTION, Keeper, due
+from merpati.log.keeping import Keeper, Rhythm, due
 from merpati.log.layout import log_of
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Publisher
@@ -50,6 +50,7 @@ class AllMailboxes:
         metrics: Metrics | None = None,
         writer: str = "",
         safeguards: Safeguards | None = None,
+        rhythm: Rhythm | None = None,
     ) -> None:
         """`publish` makes commits known to other processes; `writer` (`delivery@mx1`) stands in each commit."""
         self._store = store
@@ -60,6 +61,7 @@ class AllMailboxes:
         self._metrics = metrics
         self._writer = writer
         self._safeguards = safeguards
+        self._rhythm = rhythm or Rhythm()
         self._shelf = Shelf()
         self._preparing = Preparing(store, dice)
         self._pushing = Pushing(publish, clock, self._limits.push)
@@ -129,9 +131,9 @@ class AllMailboxes:
         found = self._live.get(account)
         if found is None:
             return
-        if due(found.log.layout, number, COMPACTION):
-            self._keeper.later(found.log.layout, partial(found.tidy, COMPACTION // 2))
-        elif due(found.log.layout, number):
+        if due(found.log.layout, number, self._rhythm.compaction):
+            self._keeper.later(found.log.layout, partial(found.tidy, self._rhythm.compaction // 2))
+        elif due(found.log.layout, number, self._rhythm.snapshot):
             self._keeper.later(found.log.layout, found.keep_snapshot)
 
     async def _catch_up(self, account: MailAccount) -> None:
