@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 
 from access.imap import commands as _commands  # noqa: F401  (fills the table)
@@ -17,6 +18,7 @@ from access.imap.session import Session as ImapSession
 from access.login import Decider, Door
 from access.pop3.context import Pop3Context, Pop3Limits
 from access.pop3.session import Session as Pop3Session
+from access.standing import Accounts, Guest, Standing
 from merpati.bus.api import Bus, Consumed, Lagged, Tail
 from merpati.clock import Clock
 from merpati.errors import Misconfigured
@@ -45,7 +47,11 @@ AT_ONCE = 16
 
 
 class AccessService:
-    """Mail read."""
+    """Mail read.
+
+    `accounts` is the directory.  `listeners` maps names of `LISTENERS` to "address:port"; "" is off, port 0 lets the
+    system choose.  `tls_context` is asked at each handshake.  `server_limits` holds for each listener.
+    """
 
     name = "access"
 
@@ -54,6 +60,7 @@ class AccessService:
         *,
         mailboxes: Mailboxes,
         authenticator: Decider,
+        accounts: Accounts,
         bus: Bus,
         clock: Clock,
         metrics: Metrics,
@@ -67,10 +74,7 @@ class AccessService:
         proxy_networks: tuple[Network, ...] = (),
         reuse_port: bool = False,
     ) -> None:
-        """`listeners` maps names of `LISTENERS` to "address:port"; "" is off, port 0 lets the system choose.
-
-        `tls_context` is asked at each handshake.  `server_limits` holds for each listener.  Raises `Misconfigured`.
-        """
+        """Raises `Misconfigured`."""
         self._listeners = _chosen(listeners, with_tls=tls_context is not None)
         self._tls = tls_context
         self._bus = bus
@@ -86,8 +90,10 @@ class AccessService:
         self.ports: dict[str, int] = {}
         """Where each listener is, once started."""
         shared = (tls_context, hostname, clock, metrics)
-        self._imap = ImapContext(mailboxes, Door("imap", authenticator, metrics), *shared, imap_limits)
+        self._imap = ImapContext(mailboxes, Door("imap", authenticator, metrics), accounts, *shared, imap_limits)
         self._pop3 = Pop3Context(mailboxes, Door("pop3", authenticator, metrics), *shared, pop3_limits)
+        present: dict[str, AbstractSet[Guest]] = {"imap": self._imap.present, "pop3": self._pop3.present}
+        self._standing = Standing(accounts, present, clock, metrics)
 
     async def start(self) -> None:
         """Open the listeners and follow the changes.  Raises `Misconfigured` if a port cannot be had."""
@@ -102,6 +108,7 @@ class AccessService:
             )
             self.ports[name] = self._servers[name].port
         self._tasks.loop("changes", self._follow)
+        self._tasks.loop("standing", self._standing.watch)
 
     def _handler(self, protocol: str) -> Handler:
         async def imap(connection: Connection) -> None:

@@ -45,6 +45,9 @@ class Metrics:
             "merpati_connections_total", "Connections taken or refused", "protocol", "outcome"
         )
         self.logins = self._counter("merpati_logins_total", "Logins by outcome", "protocol", "outcome")
+        self.dismissed = self._counter(
+            "merpati_dismissed_sessions_total", "Sessions ended because their account changed", "protocol"
+        )
         self.commands = self._counter("merpati_commands_total", "Client commands", "protocol", "command", "outcome")
         self.command_seconds = self._histogram(
             "merpati_command_seconds", "One client command", FAST, "protocol", "command"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from access.login import Door
+from access.standing import Accounts
 from merpati.clock import Clock
 from merpati.mailbox.api import Mailboxes
 from merpati.telemetry import Metrics
@@ -43,6 +44,8 @@ class ImapContext:
     mailboxes: Mailboxes
     door: Door
     """Logins, the same for IMAP and POP3."""
+    accounts: Accounts
+    """What the directory says of who has logged in."""
     tls: Callable[[], ssl.SSLContext] | None
     """For STARTTLS; None if there is no certificate."""
     hostname: str
@@ -50,4 +53,4 @@ class ImapContext:
     metrics: Metrics
     limits: ImapLimits = ImapLimits()
     present: set[Session] = field(default_factory=set)
-    """The sessions of users, for when their mailboxes have to be looked at again."""
+    """The sessions of users, for when their mailboxes, or their right to be here, have to be looked at again."""

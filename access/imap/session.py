@@ -19,6 +19,7 @@ from access.imap.wire.commands import Idle, Logout, Unknown, Verb
 from access.imap.wire.events import Bad, Command, Event, Fatal, NeedLiteral
 from access.imap.wire.limits import AFTER_LOGIN, BEFORE_LOGIN, Limits
 from access.imap.wire.reader import Reader
+from access.standing import entry_of
 from merpati.errors import MerpatiError
 from merpati.mailbox.api import Account, NoSuchFolder
 from merpati.net.failures import Disconnected, Draining, TimedOut
@@ -52,6 +53,7 @@ class Session:
         self.tag = b""
         """The tag of the command at work: ESEARCH names it."""
         self.over = False
+        self._dismissed = False
         self._bad = 0
         self._written = 0
         self._began = self._command_began = connection.time()
@@ -122,7 +124,7 @@ class Session:
             self.bye("Autologout; idle for too long")
             return True
         except Draining:
-            self.bye("This server is being restarted; come again")  # RFC 9051 section 7.1.5
+            self.farewell()
             return True
         if not in_command:
             self._command_began = self.connection.time()
@@ -146,6 +148,9 @@ class Session:
                 self.over = True
 
     async def _perform(self, tag: bytes, verb: Verb) -> None:
+        if self._dismissed:
+            self.farewell()
+            return
         self.tag = tag
         place = TABLE.get(type(verb))
         began = self.context.clock.monotonic()
@@ -223,10 +228,18 @@ class Session:
             return False
         return True
 
-    def bye(self, text: str) -> None:
+    def bye(self, text: str, code: bytes = b"") -> None:
         """End the session after what was written."""
-        self.write(responses.bye(text))
+        self.write(responses.bye(text, code))
         self.over = True
+
+    def farewell(self) -> None:
+        """The goodbye that is ours to say: the user may not be here any more, or this process is being stopped."""
+        if self._dismissed:
+            # RFC 5530 section 3: the server's word for a passphrase that lets nobody in any more
+            self.bye("The account has changed; log in again", codes.EXPIRED)
+        else:
+            self.bye("This server is being restarted; come again")  # RFC 9051 section 7.1.5
 
     # State
 
@@ -237,6 +250,23 @@ class Session:
         self.context.present.add(self)
         self.reader.limits = _after_login(self.context.limits.max_message)
         self.log = self.log.bind(account=principal.account_id)
+
+    def dismiss(self) -> None:
+        """The right to be here has ended: BYE at once if no command is at work, else after it."""
+        self._dismissed = True
+        self.connection.stop()
+
+    async def quota(self) -> int:
+        """The bytes that the user's mail may take in all, by what the directory says now; 0 is any.
+
+        Raises `Unavailable`; `Refusal` if the login counts no more.
+        """
+        assert self.principal is not None, "the table lets no command here before login"
+        entry = await entry_of(self.context.accounts, self.principal)
+        if entry is None:
+            self.dismiss()
+            raise Refusal("The account has changed; log in again", codes.EXPIRED)
+        return entry.quota
 
     def forget_client(self) -> None:
         """Before TLS nothing the client said counts (RFC 9051 section 6.2.1)."""

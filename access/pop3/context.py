@@ -5,12 +5,16 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from access.login import Door
 from merpati.clock import Clock
 from merpati.ids import AccountId
 from merpati.mailbox.api import Mailboxes
 from merpati.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from access.pop3.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Pop3Context:
     clock: Clock
     metrics: Metrics
     limits: Pop3Limits = Pop3Limits()
+    present: set[Session] = field(default_factory=set)
+    """The sessions of users, for when their right to be here has to be looked at again."""
     locked: set[AccountId] = field(default_factory=set)
     """Whose maildrop a session has: RFC 1939 section 4, the exclusive-access lock.
 

@@ -19,6 +19,8 @@ from merpati.net.failures import Disconnected, Draining, TimedOut
 from merpati.net.streams import Connection
 from merpati.telemetry import logger
 
+GONE = Sorry("the account has changed; log in again", wire.AUTH)
+"""RFC 3206 section 4: what the client has to log in with is not good any more."""
 FLUSH = 256 * 1024
 """Bytes of answers gathered before the client is waited for."""
 
@@ -34,8 +36,10 @@ class Session:
         """The name that USER gave."""
         self.drop: Maildrop | None = None
         self.over = False
+        self.principal: Principal | None = None
+        """Who has logged in."""
         self.log = logger("access/pop3").bind(client=connection.peer.host)
-        self._principal: Principal | None = None
+        self._dismissed = False
         self._began = connection.time()
         self._bad = 0
         self._written = 0
@@ -75,13 +79,21 @@ class Session:
         except TimedOut:
             return False  # RFC 1939 section 3: the connection is closed without a word
         except Draining:
-            self.write(wire.err("this server is being restarted; come again", wire.SYS_TEMP))
+            if self._dismissed:
+                self._sorry(GONE)
+            else:
+                self.write(wire.err("this server is being restarted; come again", wire.SYS_TEMP))
             await self.flush()
             return False
         self.reader.feed(data)
         return bool(data)
 
     async def _handle(self, event: Event) -> None:
+        if self._dismissed:
+            # RFC 1939 section 6: what was marked stays, for the session does not come to its UPDATE state
+            self._sorry(GONE)
+            self.over = True
+            return
         match event:
             case Verb():
                 await self._perform(event)
@@ -156,19 +168,26 @@ class Session:
             # RFC 1939 section 4; RFC 2449 section 8.1.2
             return Sorry("another session has this maildrop", wire.IN_USE)
         self.context.locked.add(account)
-        self._principal = principal
+        self.principal = principal
         try:
             self.drop = await Maildrop.open(self.context.mailboxes.account(account))
         except BaseException:
             self._unlock()
             raise
+        self.context.present.add(self)
         self.log = self.log.bind(account=account)
         count, octets = self.drop.totals()
         self.write(wire.ok(f"{count} messages, {octets} octets"))
         return None
 
+    def dismiss(self) -> None:
+        """The right to be here has ended: -ERR instead of the next answer, and the end."""
+        self._dismissed = True
+        self.connection.stop()
+
     def _unlock(self) -> None:
-        principal, self._principal = self._principal, None
+        self.context.present.discard(self)
+        principal, self.principal = self.principal, None
         if principal is not None:
             self.context.locked.discard(principal.account_id)
 

@@ -150,6 +150,7 @@ def access(parts: Components) -> Service:
     return AccessService(
         mailboxes=parts.mailboxes,
         authenticator=parts.authenticator,
+        accounts=parts.directory,
         bus=parts.bus,
         clock=parts.clock,
         metrics=parts.metrics,

@@ -64,6 +64,7 @@ async def test_connections_and_logins_are_counted_and_secrets_are_not_told(tmp_p
     assert "canary" not in said.getvalue() and PASSWORD not in said.getvalue()
 
 
+@pytest.mark.slow
 async def test_it_is_ready_when_it_listens_and_follows(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         service = here.nodes[0]
@@ -88,6 +89,7 @@ async def test_settings_that_cannot_work_are_refused_by_name(listeners: dict[str
         AccessService(
             mailboxes=None,  # type: ignore[arg-type]
             authenticator=None,  # type: ignore[arg-type]
+            accounts=None,  # type: ignore[arg-type]
             bus=MemoryBus(clock, SystemDice()),
             clock=clock,
             metrics=Metrics(),

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import argon2
+import msgspec
 
 from access.imap.context import ImapLimits
 from access.pop3.context import Pop3Limits
@@ -21,7 +22,8 @@ from merpati.auth.credentials import AccountCredentials
 from merpati.auth.passwords import Passwords
 from merpati.auth.throttle import Throttle
 from merpati.bus.memory import MemoryBus
-from merpati.clock import SystemClock
+from merpati.clock import Clock, SystemClock
+from merpati.directory.api import AccountEntry
 from merpati.errors import Unavailable
 from merpati.events import Changed, encode, topic_specs
 from merpati.ids import AccountId, SystemDice, derived_account_id
@@ -55,13 +57,23 @@ class Users:
 
     def __init__(self) -> None:
         self.down = False
+        self.entries = {name: AccountEntry(account_of(name), name, _hash()) for name in USERS}
 
-    async def credentials(self, login: str) -> AccountCredentials | None:
+    async def account(self, address: str) -> AccountEntry | None:
         if self.down:
             raise Unavailable("directory is down", secret="10.0.0.7")
-        if login.lower() not in USERS:
+        return self.entries.get(address.lower())
+
+    async def credentials(self, login: str) -> AccountCredentials | None:
+        entry = await self.account(login)
+        if entry is None:
             return None
-        return AccountCredentials(account_of(login), login.lower(), _hash(), True, 1)
+        return AccountCredentials(entry.id, entry.address, entry.password_hash, entry.enabled, entry.version)
+
+    def change(self, user: str, **fields: object) -> None:
+        """Change an account's entry: `version=2` is a new password."""
+        name = f"{user}@example.org"
+        self.entries[name] = msgspec.structs.replace(self.entries[name], **fields)
 
 
 def account_of(login: str) -> AccountId:
@@ -69,10 +81,16 @@ def account_of(login: str) -> AccountId:
 
 
 class FaultyStore(MemoryStore):
-    """An object store whose reads (`deaf`) or writes (`full`) can fail."""
+    """An object store whose reads (`deaf`) or writes (`full`) can fail, and whose reads can wait at a `gate`."""
 
     full = False
     deaf = False
+    gate: asyncio.Event | None = None
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.met = asyncio.Event()
+        """Somebody waits, or has waited, at the gate."""
 
     async def create(self, key: str, data: bytes) -> None:
         if self.full:
@@ -82,6 +100,9 @@ class FaultyStore(MemoryStore):
     async def get(self, key: str) -> bytes:
         if self.deaf:
             raise Unavailable("store is down")
+        if self.gate is not None:
+            self.met.set()
+            await self.gate.wait()
         return await super().get(key)
 
 
@@ -270,6 +291,7 @@ async def world(
             service = AccessService(
                 mailboxes=mailboxes,
                 authenticator=authenticator,
+                accounts=here.users,
                 bus=bus,
                 clock=clock,
                 metrics=here.metrics,

@@ -17,7 +17,9 @@ async def append(session: Session, verb: Append) -> Reply:
         return Reply("An empty message", codes.CANNOT, b"NO")
     if any(b"\0" in message.data and not message.binary for message in verb.messages):
         return Reply("NUL in a message", codes.CANNOT, b"NO")  # RFC 9051 section 4.3
-    appended = await session.mailbox.append([_one(verb.mailbox, message) for message in verb.messages])
+    messages = [_one(verb.mailbox, message) for message in verb.messages]
+    # RFC 9208 section 4.3.1: what would go beyond the quota is refused whole, with OVERQUOTA
+    appended = await session.mailbox.append(messages, quota=await session.quota())
     code = codes.append_uid(appended[0].uidvalidity, set_of(one.uid for one in appended))
     return Reply("Appended", code)
 

@@ -19,7 +19,8 @@ async def copy(session: Session, verb: Copy) -> Reply:
     if not verb.uid and verb.messages.beyond(len(selected.uids)):
         return Reply("No such message", status=b"BAD")
     uids = uids_of(selected.find(verb.messages, uid=verb.uid))
-    copied = await session.mailbox.copy(selected.folder, uids, verb.mailbox)
+    # RFC 9208 section 4.3.1: a copy counts as a message of its own; MOVE makes nothing grow
+    copied = await session.mailbox.copy(selected.folder, uids, verb.mailbox, quota=await session.quota())
     return Reply("Copied", _code(copied))
 
 

@@ -83,7 +83,7 @@ async def _said(session: Session) -> bytes | None:
             session.bye("Autologout; idle for too long")
             return None
         except Draining:
-            session.bye("This server is being restarted; come again")
+            session.farewell()
             return None
         if not data:
             return None
