@@ -8,6 +8,7 @@ threads.  Never used on a network file system whose link or fsync does less than
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -157,8 +158,9 @@ class FilesStore:
     def _remove_stale(self) -> None:
         with os.scandir(self._temporary) as entries:
             for entry in entries:
-                if entry.stat().st_mtime < self._clock.time() - STALE:
-                    _unlink(entry.path)
+                with contextlib.suppress(FileNotFoundError):  # another process is writing here, and was done with it
+                    if entry.stat().st_mtime < self._clock.time() - STALE:
+                        _unlink(entry.path)
 
 
 def make_folder(path: Path | str) -> None:
