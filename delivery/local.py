@@ -64,6 +64,7 @@ class LocalDelivery:
         self._room = asyncio.Event()
         self._stopping = False
         self._consumer: asyncio.Task[None] | None = None
+        self._taking: asyncio.Task[list[Consumed]] | None = None
         self._trouble = "starting"
 
     async def start(self) -> None:
@@ -76,6 +77,8 @@ class LocalDelivery:
         """Take no more, let the commits under way finish, give the partitions up."""
         self._stopping = True
         self._room.set()
+        if self._taking is not None:
+            self._taking.cancel()
         if self._consumer is not None:
             await asyncio.wait([self._consumer], timeout=grace)
         await self._tasks.cancel()
@@ -94,11 +97,22 @@ class LocalDelivery:
             while self._held >= MAX_HELD and not self._stopping:
                 self._room.clear()
                 await self._room.wait()
-            records = await subscription.take(MAX_HELD - self._held, 1.0)
+            records = await self._take(subscription)
             self._trouble = ""
             for record in records:
                 self._held += 1
                 await self._sort(subscription, record)
+
+    async def _take(self, subscription: Subscription) -> list[Consumed]:
+        """What there is; nothing, and at once, when this worker is stopped meanwhile."""
+        self._taking = asyncio.ensure_future(subscription.take(MAX_HELD - self._held, 1.0))
+        try:
+            return await self._taking
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if self._stopping and not (me and me.cancelling()):
+                return []
+            raise
 
     async def _sort(self, subscription: Subscription, record: Consumed) -> None:
         """Put a record in its account's queue and see that somebody works on it."""
