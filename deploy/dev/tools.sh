@@ -5,7 +5,12 @@ MYPY_CACHE_DIR=$CACHE/mypy
 HYPOTHESIS_STORAGE_DIRECTORY=$CACHE/hypothesis
 export RUFF_CACHE_DIR MYPY_CACHE_DIR HYPOTHESIS_STORAGE_DIRECTORY
 
-# Two workers; tests that share a heavy server stay together (loadgroup).
+# Two workers; tests that share a heavy server stay together (loadgroup). Each run has a folder of its own for what its
+# tests write: pytest's usual one is tidied by whichever run begins next.
 run_pytest() {
-    .venv/bin/python -m pytest -n 2 --dist loadgroup -o "cache_dir=$CACHE/pytest" "$@"
+    scratch=$(mktemp -d "${TMPDIR:-/tmp}/merpati-tests-XXXXXX")
+    verdict=0
+    .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist loadgroup --basetemp="$scratch/t" -o "cache_dir=$CACHE/pytest" "$@" || verdict=$?
+    rm -rf "$scratch"
+    return "$verdict"
 }

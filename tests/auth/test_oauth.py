@@ -271,6 +271,7 @@ NAMES = st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "scope", "scp", "ema
 
 
 @given(st.dictionaries(NAMES, JSON))
+@pytest.mark.slow
 def test_any_claims_are_good_or_wrong(changes: dict[str, Any]) -> None:
     assert isinstance(wrong_claim(claims() | changes, ISSUER, NOW), str)
     assert wrong_claim(changes, ISSUER, NOW), "what an attacker makes up lacks something"

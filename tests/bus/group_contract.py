@@ -52,6 +52,7 @@ class GroupContract:
             async with bus.subscribe(group, [topic]) as member:
                 assert sorted(numbers(await drain(member, 30, engine.patience))) == list(range(30))
 
+    @pytest.mark.slow
     async def test_what_was_not_done_comes_again_and_what_was_done_does_not(self, engine: Engine) -> None:
         bus = await engine.open()
         topic, group = await engine.topic(bus, partitions=1), engine.unique("group")
@@ -92,6 +93,7 @@ class GroupContract:
             await member.done([])
             assert await bus.lag(group, [topic]) == {(topic, 0): 2}
 
+    @pytest.mark.slow
     async def test_two_members_share_the_partitions_and_get_each_record_once(self, engine: Engine) -> None:
         bus, other = await engine.open(), await engine.open()
         topic, group = await engine.topic(bus), engine.unique("group")
@@ -104,6 +106,7 @@ class GroupContract:
             assert sorted(numbers(first) + numbers(second)) == list(range(200))
             assert {(r.topic, r.partition) for r in first} <= one.assigned
 
+    @pytest.mark.slow
     async def test_a_partition_changes_hands_when_its_records_are_finished(self, engine: Engine) -> None:
         bus, other = await engine.open(), await engine.open()
         topic, group = await engine.topic(bus), engine.unique("group")
@@ -122,6 +125,7 @@ class GroupContract:
                 await finishing
                 await share_until([one, two], [2, 2], engine.death)
 
+    @pytest.mark.slow
     async def test_a_partition_changes_hands_even_if_its_records_are_never_finished(self, engine: Engine) -> None:
         bus, other = await engine.open(), await engine.open()
         topic, group = await engine.topic(bus), engine.unique("group")
@@ -141,6 +145,7 @@ class GroupContract:
                 lag = await bus.lag(group, [topic])
                 assert {lane for lane, count in lag.items() if count} == two.assigned
 
+    @pytest.mark.slow
     async def test_members_that_come_and_go_lose_nothing(self, engine: Engine) -> None:
         bus = await engine.open()
         topic, group = await engine.topic(bus), engine.unique("group")
@@ -176,6 +181,7 @@ class GroupContract:
             assert len(stays.assigned) == 4
             assert time.monotonic() - left < engine.patience
 
+    @pytest.mark.slow
     async def test_the_partitions_of_a_killed_member_go_to_another(self, engine: Engine) -> None:
         bus = await engine.open()
         topic, group = await engine.topic(bus), engine.unique("group")

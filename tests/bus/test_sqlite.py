@@ -66,6 +66,7 @@ async def test_what_was_acknowledged_survives_kill_9_in_mid_burst(engine: UrlEng
     await bus.publish([record(topic, 777_777)])
 
 
+@pytest.mark.slow
 async def test_processes_that_publish_at_once_lose_nothing_and_keep_the_order_of_a_key(engine: UrlEngine) -> None:
     bus = await engine.open()
     topic = await engine.topic(bus)
@@ -82,6 +83,7 @@ async def test_processes_that_publish_at_once_lose_nothing_and_keep_the_order_of
     assert all(got == sorted(got) for got in by_key.values())
 
 
+@pytest.mark.slow
 async def test_a_record_reaches_another_process_within_milliseconds(engine: UrlEngine) -> None:
     bus = await engine.open()
     topic = await engine.topic(bus)
@@ -110,6 +112,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.slow
 async def test_a_process_that_waits_does_not_spin(engine: UrlEngine) -> None:
     bus = await engine.open()
     topic, elsewhere = await engine.topic(bus), await engine.topic(bus)
@@ -124,11 +127,13 @@ async def test_a_process_that_waits_does_not_spin(engine: UrlEngine) -> None:
         assert cpu_seconds(waiting.pid) - cpu <= 0.05
 
 
+@pytest.mark.slow
 async def test_members_killed_again_and_again_lose_nothing(engine: UrlEngine) -> None:
     topic = await engine.topic(await engine.open(), partitions=6)
     assert await churn(engine, topic, "group", rounds=12, pause=0.5) == set(range(1200))
 
 
+@pytest.mark.slow
 async def test_a_stopped_member_gives_way_and_comes_back(engine: UrlEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "STALE_SECONDS", 1.5)
     bus = await engine.open()
@@ -202,6 +207,7 @@ async def test_offsets_never_come_back_and_the_file_shrinks(tmp_path: Path) -> N
     assert (tmp_path / "log.db").stat().st_size < 24 << 20
 
 
+@pytest.mark.slow
 async def test_deleting_does_not_make_publishers_wait(tmp_path: Path) -> None:
     clock = SetClock()
     bus = await a_bus(tmp_path, clock)

@@ -108,6 +108,7 @@ async def test_a_log_locked_by_a_stranger_is_unavailable_until_it_is_free(
     await bus.close()
 
 
+@pytest.mark.slow
 async def test_a_writer_that_never_gets_its_turn_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "WRITE_SECONDS", 0.5)
     bus = await a_bus(tmp_path)
@@ -122,6 +123,7 @@ async def test_a_writer_that_never_gets_its_turn_says_so(tmp_path: Path, monkeyp
     await bus.close()
 
 
+@pytest.mark.slow
 async def test_a_member_that_could_not_leave_leaves_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "WRITE_SECONDS", 0.5)
     bus = await a_bus(tmp_path)

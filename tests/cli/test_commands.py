@@ -225,6 +225,7 @@ def test_a_trace_of_an_unknown_message_ends_with_status_1(peopled: Shell) -> Non
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_serve_says_which_port_is_taken(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -98,6 +98,7 @@ async def stage(give_up: float = 60.0, per_domain: int = 3) -> AsyncIterator[Sta
         await made.bus.close()
 
 
+@pytest.mark.slow
 async def test_a_message_is_relayed_with_our_trace_before_its_bytes() -> None:
     async with stage() as s:
         await s.post("b@far.test", "c@far.test")
@@ -106,6 +107,7 @@ async def test_a_message_is_relayed_with_our_trace_before_its_bytes() -> None:
         assert {raw for _, _, raw in s.world.got} == {b"Received: by mx.here.test\r\n" + RAW}
 
 
+@pytest.mark.slow
 async def test_a_large_message_is_streamed_from_the_store() -> None:
     async with stage() as s:
         raw = RAW + b"x" * 3_000_000
@@ -115,6 +117,7 @@ async def test_a_large_message_is_streamed_from_the_store() -> None:
         assert s.world.got[0][2] == b"Received: by mx.here.test\r\n" + raw
 
 
+@pytest.mark.slow
 async def test_a_temporary_refusal_is_tried_again_from_its_tier() -> None:
     async with stage() as s:
         s.world.ends["b@far.test"] = End.LATER
@@ -126,6 +129,7 @@ async def test_a_temporary_refusal_is_tried_again_from_its_tier() -> None:
         assert [to for _, to, _ in s.world.got].count("c@far.test") == 1
 
 
+@pytest.mark.slow
 async def test_a_permanent_refusal_bounces_to_the_sender() -> None:
     async with stage() as s:
         s.world.ends["b@far.test"] = End.REFUSED
@@ -136,6 +140,7 @@ async def test_a_permanent_refusal_bounces_to_the_sender() -> None:
         assert report.envelope.sender == "" and report.envelope.recipients[0].address == "a@here.test"
 
 
+@pytest.mark.slow
 async def test_a_bounce_is_never_bounced() -> None:
     async with stage() as s:
         s.world.ends["b@far.test"] = End.REFUSED
@@ -144,6 +149,7 @@ async def test_a_bounce_is_never_bounced() -> None:
         assert "bounce" not in bounced.detail and await s.all_of(Received) == []
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_delivered_in_time_goes_back() -> None:
     async with stage(give_up=0.5) as s:
         s.world.ends["b@far.test"] = End.LATER
@@ -152,6 +158,7 @@ async def test_what_cannot_be_delivered_in_time_goes_back() -> None:
         assert bounced.detail["status"] == "4.4.7" and "451 later" in bounced.detail["reply"]
 
 
+@pytest.mark.slow
 async def test_a_domain_that_hangs_holds_nobody_up() -> None:
     async with stage() as s:
         gate = s.world.hang["127.0.0.3"] = asyncio.Event()
@@ -174,6 +181,7 @@ async def test_a_domain_that_is_down_is_not_tried_for_each_message() -> None:
         assert s.world.connects <= 3
 
 
+@pytest.mark.slow
 async def test_a_restarted_worker_does_not_send_again_what_was_relayed() -> None:
     made = Stage()
     await made.bus.start()
@@ -199,6 +207,7 @@ async def test_a_restarted_worker_does_not_send_again_what_was_relayed() -> None
 @pytest.mark.parametrize(
     "record", [Record("mail.outbound", b"far.test", b"junk"), Record("mail.retry.200ms", b"k", b"j")]
 )
+@pytest.mark.slow
 async def test_what_cannot_be_read_is_put_aside_with_its_reason(record: Record) -> None:
     async with stage() as s:
         await s.bus.publish([record])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ streams = st.lists(st.one_of(st.sampled_from(VERBS), st.binary(max_size=30)), ma
     how=st.sampled_from(["half-close", "abort", "whole"]),
     patient=st.booleans(),
 )
+@pytest.mark.slow
 async def test_any_stream_of_bytes(shared_world: World, words: list[bytes], door: str, how: str, patient: bool) -> None:
     here = shared_world
     talk = await here.talk(door, greet=False)

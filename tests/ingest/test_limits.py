@@ -217,6 +217,7 @@ async def test_a_slow_but_steady_message_is_taken(tmp_path: Path) -> None:
         assert (await talk.reply()).startswith("250")
 
 
+@pytest.mark.slow
 async def test_a_client_that_reads_no_replies_is_cut_off(tmp_path: Path) -> None:
     async with world(tmp_path, limits=Limits(greet_wait=0, max_junk=10**9)) as here:
         talk = await ready(here)
@@ -284,6 +285,7 @@ async def test_a_client_that_talks_before_it_is_greeted_is_turned_away(tmp_path:
 # The end
 
 
+@pytest.mark.slow
 async def test_a_stop_lets_a_message_come_to_its_end_and_sends_the_idle_away(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         idle, sending, storing = await ready(here), await ready(here), await ready(here)
@@ -313,6 +315,7 @@ async def test_a_stop_lets_a_message_come_to_its_end_and_sends_the_idle_away(tmp
         await here.service.stop(1)
 
 
+@pytest.mark.slow
 async def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         talk = await ready(here)
@@ -322,6 +325,7 @@ async def test_a_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
         assert len(here.service._crowd) == 0
 
 
+@pytest.mark.slow
 async def test_several_services_share_a_port(tmp_path: Path) -> None:
     async with world(tmp_path, reuse_port=True) as first:
         port = first.service.ports["mx"]

@@ -82,6 +82,7 @@ async def test_every_write_that_was_acknowledged_is_there_once(seed: int) -> Non
     assert len(done) > WRITERS * 20
 
 
+@pytest.mark.slow
 async def test_on_files_too(tmp_path: Path) -> None:
     clock = SystemClock()
     inner = FilesStore(tmp_path, clock)

@@ -65,6 +65,7 @@ def same(our: tuple[str, object], their: tuple[str, object]) -> bool:
 
 @given(messages())
 @settings(max_examples=150)
+@pytest.mark.slow
 def test_a_generated_message_has_the_same_parts(message: EmailMessage) -> None:
     raw = message.as_bytes()
     parsed = email.message_from_bytes(raw)

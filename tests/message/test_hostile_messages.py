@@ -40,6 +40,7 @@ def count_and_depth(root: Part) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.slow
 def test_a_bomb_is_summed_up_in_bounded_time(name: str) -> None:
     raw = BOMBS[name]()
     root = scan(raw)

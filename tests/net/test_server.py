@@ -103,6 +103,7 @@ async def test_a_bug_in_one_session_ends_no_other() -> None:
     assert seen.count("bug") == 1
 
 
+@pytest.mark.slow
 async def test_out_of_descriptors_is_a_pause_and_not_the_end() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     seen: list[str] = []

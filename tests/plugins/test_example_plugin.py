@@ -36,6 +36,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(installed: Path) -> None:
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{installed / 'site'}:{ROOT}"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
@@ -53,6 +54,7 @@ def test_the_settings_of_its_readme_are_settings(installed: Path) -> None:
     assert (entry.use, entry.on_error, entry.options) == ("list-folders", "skip", {"parent": "Lists"})
 
 
+@pytest.mark.slow
 async def test_mail_goes_through_it_by_the_name_of_its_entry_point(
     installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ async def test_a_record_that_hangs_keeps_nobody_waiting(bus: Bus) -> None:
     assert sum((await bus.lag("g", ["in"])).values()) == 0
 
 
+@pytest.mark.slow
 async def test_what_is_not_finished_in_time_comes_again_to_the_next(bus: Bus) -> None:
     async def work(record: Consumed) -> list[Record]:
         await asyncio.sleep(1000)
@@ -138,6 +139,7 @@ async def test_what_is_held_is_finished_before_it_stops(bus: Bus) -> None:
     assert sum((await bus.lag("g", ["in"])).values()) == 0
 
 
+@pytest.mark.slow
 async def test_memory_is_bounded_while_nothing_can_be_published(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     started = 0
     real, down = bus.publish, True
@@ -197,6 +199,7 @@ async def test_outputs_that_the_bus_refuses_are_parked_and_the_others_go_on(
         assert await until(bus, "dead", 1) == [b"7"]
 
 
+@pytest.mark.slow
 async def test_work_that_raises_all_the_same_loses_nothing(bus: Bus) -> None:
     async def work(record: Consumed) -> list[Record]:
         if record.value == b"3":
@@ -210,6 +213,7 @@ async def test_work_that_raises_all_the_same_loses_nothing(bus: Bus) -> None:
         assert b"3" in await until(bus, "out", 10)
 
 
+@pytest.mark.slow
 async def test_records_wait_until_they_are_due(bus: Bus) -> None:
     await fill(bus, 10)
     clock = asyncio.get_running_loop().time
@@ -222,6 +226,7 @@ async def test_records_wait_until_they_are_due(bus: Bus) -> None:
         assert clock() - began > 0.55
 
 
+@pytest.mark.slow
 async def test_two_members_share_the_work_and_one_that_goes_leaves_it_to_the_other(bus: Bus) -> None:
     seen: list[Counter[bytes]] = [Counter(), Counter()]
 

@@ -72,6 +72,7 @@ async def test_an_answer_comes_back_from_another_process(isolated: Isolated) -> 
         ("child", "exit status 1"),
     ],
 )
+@pytest.mark.slow
 async def test_whatever_it_does_costs_its_own_mail_and_bounded_time(isolated: Isolated, deed: str, reason: str) -> None:
     began = perf_counter()
     with pytest.raises(ProcessorFailed) as failed:
@@ -110,6 +111,7 @@ async def test_chatter_is_cut() -> None:
     assert len(log.lines) == MAX_LINES
 
 
+@pytest.mark.slow
 async def test_a_busy_loop_delays_its_neighbours_by_less_than_its_timeout() -> None:
     runnable = make(workers=3, timeout=4.0)
     await runnable.start()
@@ -127,6 +129,7 @@ async def test_a_busy_loop_delays_its_neighbours_by_less_than_its_timeout() -> N
     assert busy > 4.0 and max(neighbours) < 4.0  # where nothing else runs, 0.2
 
 
+@pytest.mark.slow
 async def test_more_workers_come_while_mail_waits_and_go_when_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     runnable = make(workers=3, timeout=5.0)
     await runnable.start()

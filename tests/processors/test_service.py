@@ -80,6 +80,7 @@ async def test_a_mistake_in_the_settings_is_told_before_it_starts(site: Site) ->
 
 
 @pytest.mark.parametrize("deed", ["raise", "_exit", "busy", "segfault", "leak", "junk"])
+@pytest.mark.slow
 async def test_poison_for_a_processor_delays_no_neighbour(site: Site, deed: str) -> None:
     entry = ProcessorSettings(use=HOSTILE, name="hostile", timeout="4s", on_error="quarantine")
     async with running(service(site, entry)):
@@ -93,6 +94,7 @@ async def test_poison_for_a_processor_delays_no_neighbour(site: Site, deed: str)
     assert {event.message for event in failed} == poison
 
 
+@pytest.mark.slow
 async def test_a_message_that_failed_is_processed_again_by_and_by(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("processors.working.TIER", ("processing", 0.5))
     monkeypatch.setattr("processors.working.RETRIES", 2)
@@ -120,6 +122,7 @@ async def test_what_it_holds_is_finished_when_it_stops(site: Site) -> None:
     assert lag == len(messages - done)
 
 
+@pytest.mark.slow
 async def test_it_says_what_it_waits_for(site: Site) -> None:
     mine = service(site)
     site.bucket.down = True

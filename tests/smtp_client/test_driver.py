@@ -61,6 +61,7 @@ async def test_many_messages_go_over_one_connection() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 262_143, 262_144, 262_145, 3_000_000])
+@pytest.mark.slow
 async def test_a_message_of_any_size_arrives_as_it_is(size: int) -> None:
     message = (b"." + b"x" * 98 + b"\r\n") * (size // 101) + b"y" * (size % 101)
     async with zoo(good) as place:
