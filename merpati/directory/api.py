@@ -35,6 +35,26 @@ class AccountEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Bytes; 0 is none."""
 
 
+class RemovedEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An account that was removed, for as long as something of it may be left (PROTOCOL.md, section D)."""
+
+    id: AccountId
+    address: str
+    at: float
+    """When it was removed."""
+    account: AccountEntry | None = None
+    """What it was: brought back if the removal is undone; None from the moment its mailbox is being purged."""
+    at_once: bool = False
+    """Its mailbox is to be purged without waiting."""
+    purging: float = 0.0
+    """When the purge began; it cannot be undone from then on.  0: it has not."""
+    closed: int = 0
+    """The number of the commit that ended its log; 0 until then."""
+    closed_at: float = 0.0
+    emptied_at: float = 0.0
+    """When nothing was left under its prefix; 0 until then."""
+
+
 class AliasEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A name that stands for others, here or elsewhere."""
 
@@ -97,8 +117,28 @@ class DirectoryEditor(Protocol):
     async def change_account(
         self, address: str, *, password_hash: str | None = None, enabled: bool | None = None, quota: int | None = None
     ) -> AccountEntry: ...
-    async def remove_account(self, address: str) -> None: ...
+    async def remove_account(self, address: str, *, purge: bool = False) -> None: ...
+    async def restore_account(self, address: str) -> AccountEntry: ...
     async def add_alias(self, address: str, targets: tuple[str, ...]) -> AliasEntry: ...
     async def remove_alias(self, address: str) -> None: ...
     async def accounts(self, domain: str = "") -> list[AccountEntry]: ...
     async def aliases(self, domain: str = "") -> list[AliasEntry]: ...
+
+
+class Removals(Protocol):
+    """The memory of removed accounts: what the upkeep works off."""
+
+    async def removed(self, domain: str = "") -> list[RemovedEntry]:
+        """Those of a domain, or all; those longest removed first.  Domains that are ours no more are not forgotten."""
+        ...
+
+    async def note_removal(self, entry: RemovedEntry) -> RemovedEntry | None:
+        """Write down how far the purge has come, and what is known of it now; None if the removal was undone.
+
+        Several may purge at once; no step is taken back.
+        """
+        ...
+
+    async def forget_removal(self, entry: RemovedEntry) -> None:
+        """Nothing is left of it.  Costs nothing if it is forgotten already."""
+        ...

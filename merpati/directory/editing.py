@@ -9,8 +9,9 @@ from functools import lru_cache
 
 from merpati.bus.api import Bus
 from merpati.clock import Clock
+from merpati.directory import removing
 from merpati.directory import state as deciding
-from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry
+from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry, RemovedEntry
 from merpati.directory.names import checked, domain_of
 from merpati.directory.remembered import Opener, Remembered
 from merpati.directory.state import Decider, DirectoryChange, DirectoryState
@@ -32,7 +33,7 @@ def log_of(domain: str) -> AccountId:
 
 
 class Editing:
-    """`DirectoryEditor` over commit logs, each opened once."""
+    """`DirectoryEditor` and `Removals` over commit logs, each opened once."""
 
     def __init__(self, opener: Opener, clock: Clock, dice: Dice, bus: Bus | None) -> None:
         self._opener = opener
@@ -73,9 +74,18 @@ class Editing:
         decide = deciding.change_account(address, password_hash=password_hash, enabled=enabled, quota=quota)
         return deciding.account_of(await self._commit(log_of(domain), decide), address)
 
-    async def remove_account(self, address: str) -> None:
-        """Take its name out of the directory; its mailbox stays until it is vacuumed.  Raises `Permanent`."""
-        await self._commit(log_of(await self._ours(address)), deciding.remove_account(address))
+    async def remove_account(self, address: str, *, purge: bool = False) -> None:
+        """Take its name out of the directory; its mailbox is purged after the retention window, or at once.
+
+        With `purge` also one that was removed before.  Raises `Permanent`.
+        """
+        decide = removing.remove_account(address, self._now.time(), purge=purge)
+        await self._commit(log_of(await self._ours_once(address)), decide)
+
+    async def restore_account(self, address: str) -> AccountEntry:
+        """Undo a removal, the mailbox and the password with it.  Raises `Permanent` once its purge has begun."""
+        state = await self._commit(log_of(await self._ours(address)), removing.restore_account(address))
+        return deciding.account_of(state, address)
 
     async def add_alias(self, address: str, targets: tuple[str, ...]) -> AliasEntry:
         """A name that stands for others.  Raises `Permanent`."""
@@ -99,6 +109,24 @@ class Editing:
         found = [entry for state in await self._states(domain) for entry in state.aliases.values()]
         return sorted(found, key=lambda entry: (domain_of(entry.address), entry.address))
 
+    # ---- removed accounts: `Removals`
+
+    async def removed(self, domain: str = "") -> list[RemovedEntry]:
+        """Those of a domain, or all; those longest removed first."""
+        installation = await self._newest(INSTALLATION)
+        names = [normalise_domain(domain)] if domain else sorted({*installation.domains, *installation.former})
+        found = [entry for name in names for entry in (await self._newest(log_of(name))).removed.values()]
+        return sorted(found, key=lambda entry: entry.at)
+
+    async def note_removal(self, entry: RemovedEntry) -> RemovedEntry | None:
+        """Write down how far the purge has come, and what is known of it now; None if the removal was undone."""
+        state = await self._commit(log_of(domain_of(entry.address)), removing.note_removal(entry))
+        return removing.same_removal(state, entry)
+
+    async def forget_removal(self, entry: RemovedEntry) -> None:
+        """Nothing is left of it."""
+        await self._commit(log_of(domain_of(entry.address)), removing.forget_removal(entry))
+
     # ---- the logs
 
     def _open(self, log_id: AccountId) -> Remembered:
@@ -119,6 +147,11 @@ class Editing:
         if domain not in (await self._newest(INSTALLATION)).domains:
             raise Permanent(f"{domain} is no domain of ours: add it first")
         return domain
+
+    async def _ours_once(self, address: str) -> str:
+        """A domain that is ours, or was."""
+        domain = domain_of(address)
+        return domain if domain in (await self._newest(INSTALLATION)).former else await self._ours(address)
 
     async def _states(self, domain: str) -> list[DirectoryState]:
         domains = (await self._newest(INSTALLATION)).domains

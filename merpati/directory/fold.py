@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry
+from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry, RemovedEntry
 from merpati.directory.names import key_of
 from merpati.directory.state import DirectoryChange, DirectoryState, apply
 from merpati.directory.table import Table
@@ -29,6 +29,8 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
     domains: tuple[DomainEntry, ...] = ()
     accounts: tuple[AccountEntry, ...] = ()
     aliases: tuple[AliasEntry, ...] = ()
+    removed: tuple[RemovedEntry, ...] = ()
+    former: tuple[str, ...] = ()
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -70,21 +72,27 @@ class DirectoryFold:
         pieces = [Piece(domains=tuple(run)) for run in _runs(list(state.domains.values()))]
         pieces += [Piece(accounts=tuple(run)) for run in _runs(list(state.accounts.values()))]
         pieces += [Piece(aliases=tuple(run)) for run in _runs(list(state.aliases.values()))]
+        pieces += [Piece(removed=tuple(run)) for run in _runs(list(state.removed.values()))]
+        pieces += [Piece(former=tuple(run)) for run in _runs(sorted(state.former))]
         return _encoder.encode(Head(tuple([await chunks.put(_encoder.encode(piece)) for piece in pieces])))
 
     async def load(self, head: bytes, chunks: Chunks) -> DirectoryState:
         domains: dict[str, DomainEntry] = {}
         accounts: dict[str, AccountEntry] = {}
         aliases: dict[str, AliasEntry] = {}
+        removed: dict[str, RemovedEntry] = {}
+        former: set[str] = set()
         try:
             for digest in _head.decode(head).pieces:
                 piece = _piece.decode(await chunks.get(digest))
                 domains |= {entry.name: entry for entry in piece.domains}
                 accounts |= {key_of(entry.address): entry for entry in piece.accounts}
                 aliases |= {key_of(entry.address): entry for entry in piece.aliases}
+                removed |= {entry.id: entry for entry in piece.removed}
+                former |= set(piece.former)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"no snapshot of a directory: {error}") from error
-        return DirectoryState(Table(domains), Table(accounts), Table(aliases))
+        return DirectoryState(Table(domains), Table(accounts), Table(aliases), Table(removed), frozenset(former))
 
 
 def _runs(entries: list[E]) -> list[list[E]]:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry
+from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry, RemovedEntry
 from merpati.directory.names import key_of
 from merpati.directory.table import Table
 from merpati.errors import Permanent
+from merpati.ids import AccountId
 
 
 class DomainSet(msgspec.Struct, frozen=True, omit_defaults=True, tag="domain", tag_field="kind"):
@@ -56,7 +57,21 @@ class AliasRemoved(msgspec.Struct, frozen=True, tag="no-alias", tag_field="kind"
     address: str
 
 
-DirectoryChange = DomainSet | DomainRemoved | AccountSet | AccountRemoved | AliasSet | AliasRemoved
+class RemovalSet(msgspec.Struct, frozen=True, tag="removed", tag_field="kind"):
+    """A removed account is remembered, or its purge has come further."""
+
+    entry: RemovedEntry
+
+
+class RemovalForgotten(msgspec.Struct, frozen=True, tag="no-removed", tag_field="kind"):
+    """A removed account came back, or nothing of it is left."""
+
+    id: AccountId
+
+
+DirectoryChange = (
+    DomainSet | DomainRemoved | AccountSet | AccountRemoved | AliasSet | AliasRemoved | RemovalSet | RemovalForgotten
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,10 @@ class DirectoryState:
     accounts: Table[AccountEntry] = field(default_factory=Table)
     """By key (`names.key_of`), in the order they were added."""
     aliases: Table[AliasEntry] = field(default_factory=Table)
+    removed: Table[RemovedEntry] = field(default_factory=Table)
+    """By id: an address may have been removed more than once."""
+    former: frozenset[str] = frozenset()
+    """Domains that are ours no more: accounts removed from them may still have to be purged."""
 
 
 Decider = Callable[[DirectoryState], list[DirectoryChange]]
@@ -76,9 +95,10 @@ def apply(state: DirectoryState, change: DirectoryChange) -> DirectoryState:
     """`state` after `change`."""
     match change:
         case DomainSet():
-            return replace(state, domains=state.domains.set(change.entry.name, change.entry))
+            name = change.entry.name
+            return replace(state, domains=state.domains.set(name, change.entry), former=state.former - {name})
         case DomainRemoved():
-            return replace(state, domains=state.domains.remove(change.name))
+            return replace(state, domains=state.domains.remove(change.name), former=state.former | {change.name})
         case AccountSet():
             return replace(state, accounts=state.accounts.set(key_of(change.entry.address), change.entry))
         case AccountRemoved():
@@ -87,6 +107,10 @@ def apply(state: DirectoryState, change: DirectoryChange) -> DirectoryState:
             return replace(state, aliases=state.aliases.set(key_of(change.entry.address), change.entry))
         case AliasRemoved():
             return replace(state, aliases=state.aliases.remove(key_of(change.address)))
+        case RemovalSet():
+            return replace(state, removed=state.removed.set(change.entry.id, change.entry))
+        case RemovalForgotten():
+            return replace(state, removed=state.removed.remove(change.id))
 
 
 def add_domain(entry: DomainEntry) -> Decider:
@@ -115,7 +139,7 @@ def add_account(entry: AccountEntry) -> Decider:
     """The address is free."""
 
     def decide(state: DirectoryState) -> list[DirectoryChange]:
-        _must_be_free(state, entry.address)
+        must_be_free(state, entry.address)
         return [AccountSet(entry)]
 
     return decide
@@ -143,22 +167,13 @@ def change_account(
     return decide
 
 
-def remove_account(address: str) -> Decider:
-    """The account is there."""
-
-    def decide(state: DirectoryState) -> list[DirectoryChange]:
-        return [AccountRemoved(account_of(state, address).address)]
-
-    return decide
-
-
 def add_alias(entry: AliasEntry) -> Decider:
     """The address is free, and the alias leads somewhere."""
 
     def decide(state: DirectoryState) -> list[DirectoryChange]:
         if not entry.targets:
             raise Permanent(f"the alias {entry.address} needs a target")
-        _must_be_free(state, entry.address)
+        must_be_free(state, entry.address)
         return [AliasSet(entry)]
 
     return decide
@@ -175,7 +190,8 @@ def remove_alias(address: str) -> Decider:
     return decide
 
 
-def _must_be_free(state: DirectoryState, address: str) -> None:
+def must_be_free(state: DirectoryState, address: str) -> None:
+    """Raises `Permanent` if an account or an alias has this name."""
     key = key_of(address)
     if key in state.accounts:
         raise Permanent(f"there is an account {address} already")

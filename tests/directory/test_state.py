@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merpati.directory import removing
 from merpati.directory import state as deciding
 from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry
 from merpati.directory.fold import CHUNK, DirectoryFold
@@ -35,7 +36,7 @@ def after(*deciders: Decider) -> DirectoryState:
         ([deciding.add_alias(SALES)], deciding.add_alias(AliasEntry("S@a.test", ("q@y.z",))), "alias"),
         ([deciding.add_alias(AliasEntry("bob@a.test", ("x@y.z",)))], deciding.add_account(BOB), "alias"),
         ([], deciding.add_alias(AliasEntry("s@a.test", ())), "target"),
-        ([], deciding.remove_account("bob@a.test"), "no account"),
+        ([], removing.remove_account("bob@a.test"), "no account"),
         ([], deciding.change_account("bob@a.test", enabled=False), "no account"),
         ([], deciding.remove_alias("s@a.test"), "no alias"),
     ],
@@ -62,7 +63,7 @@ def test_the_version_rises_when_a_remembered_login_must_be_forgotten(change: dic
 
 def test_a_removed_account_comes_back_as_another() -> None:
     again = AccountEntry(AccountId("new"), "bob@a.test")
-    state = after(deciding.add_account(BOB), deciding.remove_account("bob@a.test"), deciding.add_account(again))
+    state = after(deciding.add_account(BOB), removing.remove_account("bob@a.test"), deciding.add_account(again))
     assert deciding.account_of(state, "Bob@a.test") == again
 
 
@@ -119,7 +120,7 @@ async def test_a_snapshot_that_nobody_knows_is_a_value_error() -> None:
 
 def test_a_commit_applied_leaves_the_state_before_it_as_it_was() -> None:
     fold, state = DirectoryFold(), many(3)
-    commit = Commit(5, b"", b"", 0.0, (Part(tuple(deciding.remove_account("user1@a.test")(state))),))
+    commit = Commit(5, b"", b"", 0.0, (Part(tuple(removing.remove_account("user1@a.test")(state))),))
     later = fold.apply(state, commit)
     assert (len(state.accounts), len(later.accounts)) == (3, 2)
 
