@@ -8,10 +8,12 @@ fsynced, any file may vanish at any moment, and an error of the disk is a miss, 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -25,18 +27,30 @@ T = TypeVar("T")
 
 DIGEST = 16
 """Bytes of BLAKE2b over key and data at the end of each file."""
+BLOCK = 4096
+"""What a file takes of the disk is a multiple of this."""
+SHELF = 64 << 20
+"""Bytes of a folder, about: each is measured alone, so that a large cache costs no more to keep than a small one."""
+MOST_SHELVES = 4096
 LARGEST_SHARE = 8
-"""An object above an eighth of the limit is not kept."""
-SWEEP_SHARE = 16
-"""The folder is measured again when this process has written a sixteenth of the limit."""
-KEEP_SHARE = 0.9
-"""What remains of the limit after a sweep."""
+"""An object above an eighth of a folder's share is not kept."""
+TALLY_SHARE = 64
+"""A process says so whenever it has written a 64th of a folder's share."""
+SWEEP_AFTER = 4
+"""Such words of all processes after which the folder is measured again."""
+HIGH, LOW = 0.8, 0.7
+"""Above the one part of the limit a sweep begins to remove, down to the other; what is written meanwhile fits too."""
+RESPITE = 200
+"""Objects that are not kept after the disk has refused one."""
 
 _IMMUTABLE = re.compile(r"(?:accounts/[^/]+/(?:log|snap|chunk|pack|past)|blobs)/")
+_LOCK = "sweep.lock"
+"""Held by who measures; its length is what was said since."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def immutable(key: str) -> bool:
-    """Whether the bytes under this key never change while it is there (PROTOCOL.md section 1)."""
+    """Whether the bytes under this key never change while it is there (PROTOCOL.md section K)."""
     return _IMMUTABLE.match(key) is not None
 
 
@@ -62,7 +76,7 @@ class CachedStore(WrappedStore):
         if not self._keeps(key):
             return await self._inner.get_range(key, start, end)
         name = f"{key}@{start}-{end}"
-        found = await self._in_thread(lambda: self._disk.read(name))
+        found = await self._in_thread(lambda: self._disk.read_range(key, name, start, end))
         if found is None:
             found = await self._inner.get_range(key, start, end)
             await self._keep(name, found)
@@ -78,90 +92,172 @@ class CachedStore(WrappedStore):
         await self._inner.close()
 
     async def _keep(self, name: str, data: bytes) -> None:
-        await self._in_thread(lambda: self._disk.write(name, data))
+        if self._disk.takes(data):
+            await self._in_thread(lambda: self._disk.write(name, data))
 
     async def _in_thread(self, action: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, action)
 
 
 class _Disk:
-    """The folder.  Methods block, and never raise for what the disk does."""
+    """All folders.  Methods block, but for `takes`, and never raise for what the disk does."""
 
     def __init__(self, folder: Path, limit: int) -> None:
+        shelves = max(1, min(MOST_SHELVES, limit // SHELF))
         self._folder = folder
-        self._limit = limit
-        self._names = count()
-        self._unmeasured = limit  # the first write measures what others left
+        self._shelves = [_Shelf(f"{folder}/{number:03x}", limit // shelves) for number in range(shelves)]
+        self._respite = 0
+        self._tidy = False
+
+    def takes(self, data: bytes) -> bool:
+        """Whether it is worth a try."""
+        if self._respite:
+            self._respite -= 1
+            return False
+        return self._shelves[0].takes(len(data))
 
     def read(self, name: str) -> bytes | None:
-        path = self._path(name)
+        digest = _hashed(name)
         try:
-            data = path.read_bytes()
-            os.utime(path)  # for the sweep: recently used
+            return self._shelf(digest).read(name, digest)
         except OSError:
             return None
-        body = data[:-DIGEST]
-        return body if _digest(name, body) == data[-DIGEST:] else None
+
+    def read_range(self, key: str, name: str, start: int, end: int) -> bytes | None:
+        """The entry of the range, or that part of the entry of the whole object."""
+        found = self.read(name)
+        if found is not None:
+            return found
+        whole = self.read(key)
+        return None if whole is None else whole[start:end]
 
     def write(self, name: str, data: bytes) -> None:
-        if len(data) > self._limit // LARGEST_SHARE:
-            return
-        path = self._path(name)
-        aside = path.with_name(f"{path.name}.{os.getpid()}-{id(self):x}-{next(self._names)}")
+        digest = _hashed(name)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(aside, "xb") as file:
-                file.write(data)
-                file.write(_digest(name, data))
-            os.replace(aside, path)
+            if not self._tidy:
+                self._tidy = True
+                self._remove_foreign()
+            self._shelf(digest).write(name, digest, data)
         except OSError:
-            aside.unlink(missing_ok=True)
-        self._unmeasured += len(data)
-        if self._unmeasured * SWEEP_SHARE > self._limit:
-            self._unmeasured = 0
-            self._sweep()
+            self._respite = RESPITE
 
     def forget(self, names: Iterable[str]) -> None:
         for name in names:
+            digest = _hashed(name)
             try:
-                self._path(name).unlink(missing_ok=True)
+                self._shelf(digest).forget(digest)
             except OSError:
                 pass
 
-    def _path(self, name: str) -> Path:
-        hashed = hashlib.blake2b(name.encode(), digest_size=20).hexdigest()
-        return self._folder / hashed[:2] / hashed[2:]
+    def _remove_foreign(self) -> None:
+        """What a cache of another limit has left is in nobody's measure."""
+        ours = {os.path.basename(shelf.folder) for shelf in self._shelves}
+        for path in self._folder.iterdir() if self._folder.is_dir() else ():
+            if path.name not in ours:
+                shutil.rmtree(path, ignore_errors=True)
 
-    def _sweep(self) -> None:
-        """Remove the least recently used until the folder is under its limit; one process at a time."""
+    def _shelf(self, digest: bytes) -> _Shelf:
+        return self._shelves[int.from_bytes(digest[:4], "big") % len(self._shelves)]
+
+
+class _Shelf:
+    """One folder under its share of the limit.  Raises OSError for what the disk does."""
+
+    def __init__(self, folder: str, limit: int) -> None:
+        self.folder = folder
+        self._limit = limit
+        self._names = count()
+        self._untold = limit  # the first write measures what others left
+
+    def takes(self, size: int) -> bool:
+        return size <= self._limit // LARGEST_SHARE
+
+    def read(self, name: str, digest: bytes) -> bytes | None:
+        path = f"{self.folder}/{digest.hex()}"
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
+            try:
+                os.utime(file.fileno())  # for the sweep: recently used
+            except OSError:  # a disk that cannot be written to can still be read
+                pass
+        body = data[:-DIGEST]
+        return body if _digest(name, body) == data[-DIGEST:] else None
+
+    def write(self, name: str, digest: bytes, data: bytes) -> None:
+        aside = f"{self.folder}/{os.getpid()}-{id(self):x}-{next(self._names)}"
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
         try:
-            with open(self._folder / "sweep.lock", "wb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._shrink()
-        except OSError:  # another process is at it
-            pass
+            with open(aside, "xb", buffering=0) as file:
+                for piece in (data, _digest(name, data)):
+                    if file.write(piece) != len(piece):
+                        raise OSError(errno.ENOSPC, "the disk is full")
+            os.replace(aside, f"{self.folder}/{digest.hex()}")
+        except OSError as error:
+            _remove(aside)
+            if error.errno in FULL:
+                self._sweep(full=True)
+            raise
+        self._tell(_taken(len(data) + DIGEST))
 
-    def _shrink(self) -> None:
-        files = sorted(self._files())
-        total = sum(size for _, size, _ in files)
-        for _, size, path in files if total > self._limit * (1 - 1 / SWEEP_SHARE) else ():
-            if total <= self._limit * KEEP_SHARE:
-                break
-            Path(path).unlink(missing_ok=True)
-            total -= size
+    def forget(self, digest: bytes) -> None:
+        _remove(f"{self.folder}/{digest.hex()}")
+
+    def _tell(self, size: int) -> None:
+        """Add to what all processes have written; whoever fills the measure measures."""
+        self._untold += size
+        words, self._untold = divmod(self._untold, max(1, self._limit // TALLY_SHARE))
+        if not words:
+            return
+        with open(f"{self.folder}/{_LOCK}", "ab", buffering=0) as tally:
+            tally.write(b"." * min(words, SWEEP_AFTER))
+            enough = os.fstat(tally.fileno()).st_size >= SWEEP_AFTER
+        if enough:
+            self._sweep()
+
+    def _sweep(self, *, full: bool = False) -> None:
+        """Remove the least recently used until the folder is well under its limit, or a `full` disk has room again."""
+        with open(f"{self.folder}/{_LOCK}", "ab", buffering=0) as tally:
+            try:
+                fcntl.flock(tally, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # another process is at it
+                return
+            os.truncate(tally.fileno(), 0)
+            files = sorted(self._files())
+            total = sum(size for _, size, _ in files)
+            limit = min(self._limit, total) if full else self._limit
+            for _, size, path in files if total > limit * HIGH else ():
+                _remove(path)
+                total -= size
+                if total <= limit * LOW:
+                    return
 
     def _files(self) -> list[tuple[float, int, str]]:
         found = []
-        for folder, _, names in os.walk(self._folder):
-            for name in names:
-                path = os.path.join(folder, name)
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
                 try:
-                    stat = os.stat(path)
+                    stat = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if name != "sweep.lock":
-                    found.append((stat.st_mtime, stat.st_size, path))
+                if entry.name != _LOCK:
+                    found.append((stat.st_mtime, _taken(stat.st_size), entry.path))
         return found
+
+
+def _taken(size: int) -> int:
+    """Bytes of the disk that a file of this size takes."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _hashed(name: str) -> bytes:
+    return hashlib.blake2b(name.encode(), digest_size=20).digest()
 
 
 def _digest(name: str, data: bytes) -> bytes:

@@ -1,0 +1,156 @@
+"""The disk cache where it may go wrong: several processes, kills, a disk that is full or gone, another limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from merpati.clock import ManualClock
+from merpati.ids import SeededDice
+from merpati.objects.cache import BLOCK, DIGEST, RESPITE, CachedStore
+from merpati.objects.memory import MemoryStore
+from merpati.objects.metered import MeteredStore
+from tests.servers.installed import ROOT
+
+LIMIT = 1 << 20
+READS = 3000
+
+
+def name(number: int) -> str:
+    return f"accounts/a/log/{number:020}"
+
+
+def content(number: int) -> bytes:
+    return SeededDice(number).bytes(500 + number * 37 % 9000)
+
+
+async def filled(count: int) -> MemoryStore:
+    inner = MemoryStore(ManualClock())
+    for number in range(count):
+        await inner.create(name(number), content(number))
+    return inner
+
+
+async def read_much(folder: Path, seed: int) -> None:
+    """What each of the processes does: `python -m tests.objects.test_cache FOLDER SEED`."""
+    store, dice = CachedStore(await filled(400), folder, LIMIT), SeededDice(seed)
+    for _ in range(READS):
+        number = int(dice.uniform(0, 400))
+        assert await store.get(name(number)) == content(number), number
+    await store.close()
+
+
+def reader(folder: Path, seed: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.objects.test_cache", str(folder), str(seed)]
+    return subprocess.Popen(command, cwd=ROOT)
+
+
+def taken(folder: Path) -> int:
+    """Bytes that the files below take on the disk."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            stat = path.stat()
+            total += -(-stat.st_size // BLOCK) * BLOCK if path.is_file() else 0
+    return total
+
+
+@pytest.mark.slow
+def test_processes_that_share_a_cache_stay_under_its_limit_together_also_when_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    readers = [reader(folder, seed) for seed in range(3)]
+    most, kills = 0, 0
+    until = time.monotonic() + 60
+    while any(one.poll() is None for one in readers):
+        assert time.monotonic() < until
+        most = max(most, taken(folder))
+        if kills < 4 and most > LIMIT // 2:
+            os.kill(readers[0].pid, signal.SIGKILL)
+            readers[0].wait()
+            kills += 1
+            readers[0] = reader(folder, 100 + kills)
+            time.sleep(0.5)
+    assert [one.returncode for one in readers] == [0, 0, 0]
+    assert kills == 4
+    assert LIMIT // 2 < most <= LIMIT
+
+
+async def test_a_range_of_an_object_that_was_read_whole_costs_no_request(tmp_path: Path) -> None:
+    seen: list[str] = []
+    inner = MeteredStore(await filled(5), ManualClock(), lambda operation, outcome, seconds: seen.append(operation))
+    store = CachedStore(inner, tmp_path, LIMIT)
+    await store.get(name(4))
+    for start, end in ((0, 10), (100, 400), (600, 5000), (9000, 9001)):
+        assert await store.get_range(name(4), start, end) == content(4)[start:end]
+    assert seen == ["get"]
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk without room."""
+
+    room = 0
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        if len(data) < DIGEST:  # what processes tell each other
+            return super().write(data)
+        if FullDisk.room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        FullDisk.room -= 1
+        return super().write(data)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> type[FullDisk]:
+    monkeypatch.setattr("merpati.objects.cache.open", lambda path, mode, buffering: FullDisk(path, mode), raising=False)
+    FullDisk.room = 0
+    return FullDisk
+
+
+async def test_on_a_full_disk_reads_go_on_and_what_is_old_makes_room(tmp_path: Path, full_disk: type[FullDisk]) -> None:
+    store = CachedStore(await filled(RESPITE + 60), tmp_path, LIMIT)
+    full_disk.room = 40
+    for number in range(20):
+        assert await store.get(name(number)) == content(number)
+    before = taken(tmp_path)
+    for number in range(20, RESPITE):
+        assert await store.get(name(number)) == content(number)
+    assert 0 < taken(tmp_path) < before
+    full_disk.room = 1000
+    for _ in range(RESPITE):
+        assert await store.get(name(RESPITE)) == content(RESPITE)
+    assert len(content(RESPITE)) + DIGEST in [path.stat().st_size for path in tmp_path.rglob("*")]
+
+
+async def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder was to be")
+    store = CachedStore(await filled(3), tmp_path / "cache", LIMIT)
+    for number in (1, 2, 1):
+        assert await store.get(name(number)) == content(number)
+        assert await store.get_range(name(number), 1, 9) == content(number)[1:9]
+    await store.delete([name(1)])
+
+
+async def test_what_a_cache_of_another_limit_has_left_goes(tmp_path: Path) -> None:
+    large = CachedStore(await filled(300), tmp_path, 1 << 30)
+    for number in range(300):
+        await large.get(name(number))
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "old").write_bytes(b"x" * LIMIT)
+    small = CachedStore(await filled(300), tmp_path, LIMIT)
+    assert await small.get(name(1)) == content(1)
+    assert taken(tmp_path) <= LIMIT
+    assert [path.name for path in tmp_path.iterdir()] == ["000"]
+
+
+if __name__ == "__main__":
+    asyncio.run(read_much(Path(sys.argv[1]), int(sys.argv[2])))
