@@ -10,8 +10,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from merpati.mailbox.changes import Ranges
 
@@ -38,8 +40,7 @@ class NewRow(NamedTuple):
     summary: bytes | SummaryRun
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True):
     """Arrays of at least `length` elements; what lies beyond belongs to others."""
 
     length: int

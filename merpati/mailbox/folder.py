@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import msgspec
+from msgspec.structs import replace
 
 from merpati.mailbox.changes import Expunged, Flagged
 from merpati.mailbox.columns import Columns, NewRow, no_messages
@@ -11,8 +12,7 @@ from merpati.mailbox.values import DELETED, SEEN, FolderId, FolderInfo
 from merpati.mailbox.vanished import Vanished
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(msgspec.Struct, frozen=True):
     """A folder.  The sums are kept beside the columns, so that they are known without them."""
 
     id: FolderId
@@ -28,8 +28,8 @@ class Folder:
     deleted: int = 0
     size: int = 0
     deleted_size: int = 0
-    columns: Columns = field(default_factory=no_messages)
-    vanished: Vanished = field(default_factory=Vanished)
+    columns: Columns = msgspec.field(default_factory=no_messages)
+    vanished: Vanished = msgspec.field(default_factory=Vanished)
 
     def with_rows(self, rows: list[NewRow], modseq: int) -> Folder:
         """Messages added by the commit `modseq`."""

@@ -6,7 +6,9 @@ States are values that share what did not change.  ValueError: the change cannot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from merpati.log.api import EMPTY, Attachment, Commit
 from merpati.mailbox.bodies import LARGE, LargeBodies, LargePlace
@@ -38,24 +40,23 @@ MAX_RETIRED = 1000
 """Names whose last UIDVALIDITY is remembered one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class MailState:
+class MailState(msgspec.Struct, frozen=True):
     """All of an account at one commit."""
 
     number: int = EMPTY
-    folders: Mapping[int, Folder] = field(default_factory=dict)
-    names: Mapping[str, int] = field(default_factory=dict)
+    folders: Mapping[int, Folder] = msgspec.field(default_factory=dict)
+    names: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Name to id."""
     subscriptions: frozenset[str] = frozenset()
     next_folder: int = 1
     last_uidvalidity: int = 0
-    retired: Mapping[str, int] = field(default_factory=dict)
+    retired: Mapping[str, int] = msgspec.field(default_factory=dict)
     """The last UIDVALIDITY that was seen under a name which its folder has left."""
     retired_all: int = 0
     """The same for all names that are no longer remembered."""
-    causes: Causes = field(default_factory=Causes)
-    larges: LargeBodies = field(default_factory=LargeBodies)
-    metadata: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
+    causes: Causes = msgspec.field(default_factory=Causes)
+    larges: LargeBodies = msgspec.field(default_factory=LargeBodies)
+    metadata: Mapping[int, Mapping[str, bytes]] = msgspec.field(default_factory=dict)
 
     @property
     def messages(self) -> int:
