@@ -5,6 +5,7 @@ Changes and snapshots are JSON: a directory is small, and an operator with a buc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -21,6 +22,10 @@ E = TypeVar("E")
 
 CHUNK = 1000
 """Entries in one chunk of a snapshot: one that did not change is not written again."""
+
+
+AT_ONCE = 32
+"""Chunks fetched at once."""
 
 
 class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,8 +88,8 @@ class DirectoryFold:
         removed: dict[str, RemovedEntry] = {}
         former: set[str] = set()
         try:
-            for digest in _head.decode(head).pieces:
-                piece = _piece.decode(await chunks.get(digest))
+            for data in await _gathered(chunks, _head.decode(head).pieces):
+                piece = _piece.decode(data)
                 domains |= {entry.name: entry for entry in piece.domains}
                 accounts |= {key_of(entry.address): entry for entry in piece.accounts}
                 aliases |= {key_of(entry.address): entry for entry in piece.aliases}
@@ -93,6 +98,14 @@ class DirectoryFold:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"no snapshot of a directory: {error}") from error
         return DirectoryState(Table(domains), Table(accounts), Table(aliases), Table(removed), frozenset(former))
+
+
+async def _gathered(chunks: Chunks, names: Sequence[Digest]) -> list[bytes]:
+    """The chunks in their order, several fetched at once."""
+    found: list[bytes] = []
+    for start in range(0, len(names), AT_ONCE):
+        found += await asyncio.gather(*map(chunks.get, names[start : start + AT_ONCE]))
+    return found
 
 
 def _runs(entries: list[E]) -> list[list[E]]:

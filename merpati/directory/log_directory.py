@@ -8,6 +8,7 @@ older than `FRESH`, and waited for only when it is older than `HARD`, when it wa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from merpati.directory.state import DirectoryState
 from merpati.errors import Permanent, Unavailable
 from merpati.events import TOPICS, Changed, Unreadable, decode
 from merpati.ids import Dice
+from merpati.log.keeping import Keeper
 from merpati.service import Tasks
 from merpati.telemetry import Metrics
 
@@ -35,6 +37,8 @@ HARD = 30.0
 """Seconds after which an answer waits for that reading.  HOSTILE A4: a disabled account is out within 60."""
 STALE = 900.0
 """Seconds that the last state serves while the store does not answer."""
+TIDYING = 5.0
+"""Seconds that a process that ends gives the snapshots it began."""
 MAX_DOMAINS = 10_000
 """Domains whose accounts are kept in memory; those longest unused go."""
 _EVERYTHING = ""
@@ -55,11 +59,14 @@ class LogDirectory(Editing):
         bus: Bus | None = None,
         *,
         postmaster: str = "",
+        keeper: Keeper | None = None,
     ) -> None:
+        """`keeper` is what looks after the logs that `opener` opens."""
         super().__init__(opener, clock, dice, bus)
         self.postmaster = postmaster
         self._clock = clock
         self._following = False
+        self._keeper = keeper
         self._tasks = Tasks("directory", clock, metrics)
 
     # ---- as a service
@@ -70,8 +77,11 @@ class LogDirectory(Editing):
             self._tasks.loop("follow", self._follow)
 
     async def stop(self, grace: float) -> None:
-        """End following and reading."""
+        """End following and reading; let a snapshot that is being written be finished, for a command wrote much."""
         await self._tasks.cancel()
+        if self._keeper is not None:
+            await asyncio.wait([asyncio.ensure_future(self._keeper.idle())], timeout=TIDYING)
+            await self._keeper.close()
         for remembered in self._shelf.values():
             await remembered.close()
 
