@@ -71,13 +71,15 @@ class Reclaim(Generic[S, C]):
         return changed
 
     async def _base(self) -> Snapshot | None:
-        """The snapshot that the window begins with."""
+        """The snapshot that the window begins with; none if the window begins with the log."""
         reader = self._reader
         now = await store_time(reader.store, reader.layout, reader.dice)
         listed = [info async for info in reader.store.list(reader.layout.snapshots)]
         stay = kept(listed, now, self._retention, self._grace)
-        oldest = max(stay, default=None)
-        return await read_snapshot(reader.store, reader.layout, counted_down(oldest)) if oldest else None
+        oldest = max((info for info in listed if info.key in stay), key=lambda info: info.key, default=None)
+        if oldest is None or oldest.modified > now - self._retention:
+            return None  # V1: what is younger than the window says nothing of the state at its beginning
+        return await read_snapshot(reader.store, reader.layout, counted_down(oldest.key))
 
     async def _renewed(self, entry: PackEntry, needed: set[Address]) -> PackEntry | None:
         """The same pack, a new one with what is needed of it, or none."""
