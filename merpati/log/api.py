@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from merpati.errors import Temporary
 from merpati.ids import Digest
@@ -164,6 +164,19 @@ class Fold(Protocol[S, C]):
 
     async def load(self, head: bytes, chunks: Chunks) -> S:
         """The state of such a head; may leave chunks to be loaded when they are asked for."""
+        ...
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A fold whose states have parts, some of which can be had without the others.  `S` is its state."""
+
+    async def load_around(self, head: bytes, chunks: Chunks) -> Any:
+        """As `load`, but parts whose chunks are damaged are shut: whoever asks for one is told why (rule R6)."""
+        ...
+
+    def differences(self, one: Any, other: Any) -> list[str]:
+        """In what two states differ, in words; for `verify`."""
         ...
 
 

@@ -78,6 +78,11 @@ def decoded(fold: Fold[Any, C], data: bytes, key: str) -> Commit[C]:
     return decoded_head(fold, head_of(Kind.COMMIT, data, key), key)
 
 
+def head_in(data: bytes, key: str) -> bytes:
+    """The head of a commit object as it stands there.  Raises `Damaged`, `NewerFormat`."""
+    return head_of(Kind.COMMIT, data, key)
+
+
 def decoded_head(fold: Fold[Any, C], raw: bytes, key: str) -> Commit[C]:
     """The commit that a head tells of."""
     try:
@@ -100,6 +105,14 @@ def id_in(data: bytes, key: str) -> bytes:
         return _decoder.decode(head_of(Kind.COMMIT, data, key)).id
     except msgspec.DecodeError as error:
         raise Damaged("a commit that cannot be read", key=key, rule="B4", reason=str(error)) from error
+
+
+def time_in(raw: bytes) -> float:
+    """When a commit was made, from its head; 0 if it cannot be read."""
+    try:
+        return _decoder.decode(raw).at
+    except msgspec.DecodeError:
+        return 0.0
 
 
 def writer_in(raw: bytes) -> str:

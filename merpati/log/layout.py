@@ -54,6 +54,14 @@ class Layout:
         return f"{self.prefix}/now/{name}"
 
     @property
+    def pasts(self) -> str:
+        return f"{self.prefix}/past/"
+
+    @property
+    def packs(self) -> str:
+        return f"{self.prefix}/pack/"
+
+    @property
     def commits(self) -> str:
         return f"{self.prefix}/log/"
 
@@ -64,6 +72,12 @@ class Layout:
     @property
     def floors(self) -> str:
         return f"{self.prefix}/floor/"
+
+
+def numbered(key: str) -> bool:
+    """Whether a key ends as ours do; another one is foreign, and nobody but `verify` looks at it."""
+    digits = key.rpartition("/")[2]
+    return len(digits) == DIGITS and digits.isascii() and digits.isdigit()
 
 
 def last_number(key: str) -> int:

@@ -7,12 +7,13 @@ whose commit a number was after it is gone.  The bodies of these commits are in 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
 import msgspec
 
 from merpati.ids import digest_of
 from merpati.log.api import Damaged
+from merpati.log.commits import time_in
 from merpati.log.compress import compressed, decompressed
 from merpati.log.frame import PREAMBLE, TRAILER, Kind, head_of, sealed
 from merpati.log.layout import Layout
@@ -34,7 +35,7 @@ _decoder = msgspec.msgpack.Decoder(_Head)
 
 
 def encoded_past(first: int, heads: Sequence[bytes]) -> bytes:
-    """The object that holds the heads of commits `first`, `first` + 1, …"""
+    """The object that holds the heads of commits `first`, `first` + 1, …; one of no bytes is of a lost commit (P7)."""
     payload = compressed(b"".join(heads))
     head = _Head(first, first + len(heads) - 1, tuple(len(each) for each in heads), digest_of(payload))
     return sealed(Kind.PAST, _encoder.encode(head), [payload])
@@ -65,7 +66,29 @@ async def read_past(store: ObjectStore, layout: Layout, entry: PastEntry) -> dic
         data = await store.get(key)
     except NotFound:
         raise Damaged("the heads of old commits are missing", key=key, rule="P2") from None
-    return await asyncio.to_thread(decoded_past, data, key)
+    heads = await asyncio.to_thread(decoded_past, data, key)
+    if (min(heads, default=0), max(heads, default=0)) != (entry.first, entry.last):
+        raise Damaged("the heads of other commits than a snapshot says", key=key, rule="P2")
+    return heads
+
+
+async def found_pasts(
+    store: ObjectStore, layout: Layout, known: Collection[str] = ()
+) -> AsyncIterator[PastEntry | Damaged]:
+    """The pasts that are there, but for those `known` by name: found by listing, and read (rule R5)."""
+    async for info in store.list(layout.pasts):
+        name = info.key.removeprefix(layout.pasts)
+        if name in known:
+            continue
+        try:
+            heads = await asyncio.to_thread(decoded_past, await store.get(info.key), info.key)
+            since = next((time_in(head) for head in heads.values() if head), 0.0)
+        except NotFound:  # removed since it was listed
+            continue
+        except Damaged as damage:
+            yield damage
+        else:
+            yield PastEntry(name, min(heads, default=0), max(heads, default=0), info.size, since)
 
 
 def entry_with(pasts: Iterable[PastEntry], number: int) -> PastEntry | None:

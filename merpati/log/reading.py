@@ -7,15 +7,18 @@ F3 to F5 of PROTOCOL.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from merpati.clock import Clock
 from merpati.ids import Dice
 from merpati.log.api import EMPTY, Commit, Damaged, Fold, Tip
 from merpati.log.commits import decoded, decoded_head
-from merpati.log.layout import Layout, counted_down
+from merpati.log.heads import Heads
+from merpati.log.layout import Layout, counted_down, last_number, numbered
 from merpati.log.past import entry_with, read_past
 from merpati.log.snapshots import Snapshot, read_snapshot, tip_of
 from merpati.objects.api import NotFound, ObjectStore
@@ -62,6 +65,17 @@ class Opened(Generic[S]):
     """Why what follows cannot be read, if something does."""
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Damage met in snapshots: the greatest number of such a one, and the first damage."""
+
+    number: int = 0
+    damage: Damaged | None = None
+
+    def with_damage(self, number: int, damage: Damaged) -> Broken:
+        return Broken(max(number, self.number), self.damage or damage)
+
+
 class Reader(Generic[S, C]):
     """One log's objects, read."""
 
@@ -83,6 +97,8 @@ class Reader(Generic[S, C]):
         self.dice = dice
         self._doubt_after = grace / 2
         self._check_floor = check_floor
+        self.broken = Broken()
+        """What the last opening met."""
 
     async def open(self) -> Opened[S]:
         """The newest state, from nothing.  Raises `Damaged` if no snapshot leads to it, and `NewerFormat`."""
@@ -127,8 +143,9 @@ class Reader(Generic[S, C]):
 
     async def floor(self) -> int:
         """The number below which nothing may be claimed; 0 if the log was never truncated."""
-        async for info in self.store.list(self.layout.floors, limit=1):
-            return counted_down(info.key)
+        async for info in self.store.list(self.layout.floors):
+            if numbered(info.key):
+                return counted_down(info.key)
         return 0
 
     async def identity(self, number: int) -> bytes | None:
@@ -162,54 +179,134 @@ class Reader(Generic[S, C]):
         return Tip(state, commit.number, commit.id, commit.at)
 
     async def newest(self) -> tuple[Tip[S], Snapshot | None]:
-        """R1: the state of the newest snapshot that can be read; the empty state if there is none.
+        """R1: the state of the newest snapshot that can be read, or the empty state; and that snapshot.
 
-        Raises `Damaged` if a newer one is damaged, and the commits that would lead there are gone.
+        If a newer one is damaged, the state is led up to that from the heads of the commits (R5), else it is that of the
+        newest without its damaged parts (R6).  Raises `Damaged` if neither can be had and the commits are gone.
         """
-
-        async def loaded(snapshot: Snapshot) -> tuple[Tip[S], Snapshot | None]:
-            return await tip_of(self.store, self.layout, self.fold, self.dice, snapshot), snapshot
-
-        nothing: tuple[Tip[S], Snapshot | None] = (Tip(self.fold.empty(), EMPTY), None)
-        return await self._newest_that(loaded, nothing, lambda found: found[0].number)
-
-    async def newest_head(self) -> Snapshot | None:
-        """The same without its state: what a new snapshot builds upon."""
-
-        async def itself(snapshot: Snapshot) -> Snapshot | None:
-            return snapshot
-
-        return await self._newest_that(itself, None, lambda found: found.number if found else EMPTY)
-
-    async def snapshots(self) -> AsyncIterator[Snapshot | Damaged]:
-        """All snapshots, the newest first."""
-        async for info in self.store.list(self.layout.snapshots):
-            try:
-                yield await read_snapshot(self.store, self.layout, counted_down(info.key))
-            except NotFound:  # removed since it was listed
-                continue
-            except Damaged as error:
-                yield error
-
-    async def _newest_that(self, take: Callable[[Snapshot], Awaitable[T]], nothing: T, number: Callable[[T], int]) -> T:
-        damage: Damaged | None = None
-        found = nothing
-        async for snapshot in self.snapshots():
+        broken, named = Broken(), list[Snapshot]()
+        async for number, snapshot in self._numbered():
             try:
                 if isinstance(snapshot, Damaged):
                     raise snapshot
-                found = await take(snapshot)
+                named.append(snapshot)
+                tip = await tip_of(self.store, self.layout, self.fold, self.dice, snapshot)
+            except Damaged as damage:
+                broken = broken.with_damage(number, damage)
+                continue
+            self.broken = broken
+            return (tip if broken.damage is None else await self._around(tip, named, broken)), named[0]
+        floor = await self.floor()
+        if broken.damage is None and floor > EMPTY + 1:
+            broken = Broken(
+                floor - 1, Damaged("a truncated log without snapshots", key=self.layout.snapshots, rule="R1")
+            )
+        self.broken = broken
+        tip = Tip(self.fold.empty(), EMPTY)
+        return (tip if broken.damage is None else await self._around(tip, named, broken)), next(iter(named), None)
+
+    async def newest_head(self) -> Snapshot | None:
+        """The newest snapshot without its state: what a new one builds upon.
+
+        Raises `Damaged` if a newer one is damaged, and the commits that would lead there are gone.
+        """
+        damage: Damaged | None = None
+        found: Snapshot | None = None
+        async for _, snapshot in self._numbered():
+            if not isinstance(snapshot, Damaged):
+                found = snapshot
                 break
-            except Damaged as error:
-                damage = damage or error
-        if damage is not None and await self.floor() > number(found) + 1:
-            raise damage
+            damage = damage or snapshot
+        if damage is not None or found is None:
+            floor = await self.floor()
+            if floor > (found.number if found else EMPTY) + 1:
+                raise damage or Damaged("a truncated log without snapshots", key=self.layout.snapshots, rule="R1")
+        if found is not None and self.doubt(found.number) is not None:
+            return msgspec.structs.replace(found, chunks=())  # R5: what may be damaged is not built upon
         return found
+
+    def doubt(self, number: int) -> Damaged | None:
+        """Why a snapshot at `number` may have damaged parts, if this process met damage in one as new."""
+        return self.broken.damage if number <= self.broken.number else None
+
+    async def snapshots(self) -> AsyncIterator[Snapshot | Damaged]:
+        """All snapshots, the newest first."""
+        async for _, snapshot in self._numbered():
+            yield snapshot
+
+    async def _numbered(self) -> AsyncIterator[tuple[int, Snapshot | Damaged]]:
+        async for info in self.store.list(self.layout.snapshots):
+            if not numbered(info.key):
+                continue
+            number = counted_down(info.key)
+            try:
+                yield number, await read_snapshot(self.store, self.layout, number)
+            except NotFound:  # removed since it was listed
+                continue
+            except Damaged as error:
+                yield number, error
+
+    async def _around(self, tip: Tip[S], named: list[Snapshot], broken: Broken) -> Tip[S]:
+        """The state as of the newest snapshot, though that is damaged; `tip` is that of an older one."""
+        floor = await self.floor()
+        goal = max(broken.number, floor - 1)
+        reached = await self._led(tip, floor, goal, named)
+        for snapshot in named:
+            if reached.number >= goal:
+                return reached
+            try:
+                closed = await tip_of(self.store, self.layout, self.fold, self.dice, snapshot, around=True)
+            except Damaged:
+                continue
+            reached = await self._led(closed, floor, goal, named)
+        if reached.number < goal and floor > tip.number + 1:
+            assert broken.damage is not None
+            raise broken.damage
+        return reached if reached.number >= goal else tip
+
+    async def _led(self, tip: Tip[S], floor: int, goal: int, named: list[Snapshot]) -> Tip[S]:
+        """The state led on towards commit `goal` through commits (R1), and through whatever has their heads (R5)."""
+        if floor <= tip.number + 1 <= goal:
+            tip = (await self.catch_up(tip, Moment.now(self.clock))).tip
+        heads = Heads(self.store, self.layout, (entry for snapshot in named for entry in snapshot.pasts))
+        ids = {snapshot.number: snapshot.id for snapshot in named}
+        while tip.number < goal:
+            key = self.layout.commit(tip.number + 1)
+            async for head in heads.candidates(tip.number + 1):
+                try:
+                    commit = decoded_head(self.fold, head, key)
+                    next_tip = self.applied(tip, commit)
+                except Damaged:  # a stalled writer's, or foreign
+                    continue
+                if ids.get(commit.number, commit.id) == commit.id:
+                    tip = next_tip
+                    break
+            else:
+                return tip
+        return tip
 
     async def _open_once(self) -> Opened[S]:
         began = Moment.now(self.clock)
         tip, _ = await self.newest()
-        return await self.catch_up(tip, began)
+        opened, last = await asyncio.gather(self.catch_up(tip, began), self._last_listed(tip.number))
+        if opened.damage is None and last > opened.tip.number:
+            opened = await self.catch_up(opened.tip, opened.known)  # it may have come meanwhile
+            if opened.damage is None and last > opened.tip.number:
+                return await self._interrupted(opened)
+        return opened
+
+    async def _last_listed(self, number: int) -> int:
+        """The greatest number of a commit after `number`, as far as a listing knows."""
+        listed = self.store.list(self.layout.commits, after=self.layout.commit(number))
+        return max([last_number(info.key) async for info in listed if numbered(info.key)], default=number)
+
+    async def _interrupted(self, opened: Opened[S]) -> Opened[S]:
+        """R7: commits stand behind one that is not there, so it was lost, or truncated under us."""
+        number = opened.tip.number + 1
+        if await self.floor() > number:
+            raise Overtaken
+        key = self.layout.commit(number)
+        return Opened(opened.tip, opened.known, Damaged("a commit is missing, and others follow", key=key, rule="R7"))
 
     async def _next(self, number: int, width: int) -> tuple[list[Commit[C]], Moment | None]:
         """The commits after `number`, up to `width`; with the moment of asking if there were fewer."""

@@ -17,7 +17,7 @@ import msgspec
 
 from merpati.errors import Temporary
 from merpati.ids import Dice, Digest, digest_of
-from merpati.log.api import Damaged, Fold, Tip
+from merpati.log.api import Damaged, Fold, Parted, Tip
 from merpati.log.compress import compressed, decompressed
 from merpati.log.frame import PREAMBLE, Kind, check_preamble, head_of, sealed
 from merpati.log.layout import Layout
@@ -151,18 +151,25 @@ async def read_snapshot(store: ObjectStore, layout: Layout, number: int) -> Snap
     key = layout.snapshot(number)
     head = head_of(Kind.SNAPSHOT, await store.get(key), key)
     try:
-        return _decoder.decode(head)
+        snapshot = _decoder.decode(head)
     except msgspec.DecodeError as error:
         raise Damaged("a snapshot that cannot be read", key=key, rule="S1", reason=str(error)) from error
+    if snapshot.number != number:
+        raise Damaged("a snapshot of another commit", key=key, rule="S1", commit=snapshot.number)
+    return snapshot
 
 
-async def tip_of(store: ObjectStore, layout: Layout, fold: Fold[S, Any], dice: Dice, snapshot: Snapshot) -> Tip[S]:
-    """The state that a snapshot holds.  Raises `Damaged`."""
+async def tip_of(
+    store: ObjectStore, layout: Layout, fold: Fold[S, Any], dice: Dice, snapshot: Snapshot, *, around: bool = False
+) -> Tip[S]:
+    """The state that a snapshot holds; `around`: without what is damaged, if the fold can (R6).  Raises `Damaged`."""
     key = layout.snapshot(snapshot.number)
     if snapshot.fold != fold.name:
         raise Damaged(f"a snapshot of a {snapshot.fold}, not of a {fold.name}", key=key, rule="S1")
+    chunks = ChunkStore(store, layout, dice)
     try:
-        state = await fold.load(snapshot.state, ChunkStore(store, layout, dice))
+        load = fold.load_around if around and isinstance(fold, Parted) else fold.load
+        state = await load(snapshot.state, chunks)
     except ValueError as error:
         raise Damaged("a snapshot that cannot be read", key=key, rule="S1", reason=str(error)) from error
     return Tip(state, snapshot.number, snapshot.id, snapshot.at)

@@ -1,4 +1,4 @@
-"""The past of a log: its commits one by one, and its state as of any of them (rules P1, P6).
+"""The past of a log: its commits one by one, and its state as of any of them (rules P1, P6, R5).
 
 Called by the tools of the operator; reads, and never writes.
 """
@@ -11,11 +11,9 @@ from typing import Generic, TypeVar
 from merpati.errors import Permanent
 from merpati.log.api import EMPTY, Commit, Damaged, Tip
 from merpati.log.commits import decoded_head, writer_in
-from merpati.log.frame import Kind, head_of
-from merpati.log.past import entry_with, read_past
+from merpati.log.heads import Heads
 from merpati.log.reading import Reader
-from merpati.log.snapshots import PastEntry, Snapshot, tip_of
-from merpati.objects.api import NotFound
+from merpati.log.snapshots import Snapshot, tip_of
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -31,10 +29,10 @@ class Travel(Generic[S, C]):
     def __init__(self, reader: Reader[S, C]) -> None:
         self._reader = reader
         self._snapshots: list[Snapshot] | None = None
-        self._heads: tuple[PastEntry, dict[int, bytes]] | None = None
+        self._heads: Heads | None = None
 
     async def commits(self, first: int = EMPTY + 1) -> AsyncIterator[tuple[Commit[C], str]]:
-        """The commits from `first` on (or from the earliest there is), each with who wrote it."""
+        """The commits from `first` on (or from the earliest there is), each with who wrote it.  Raises `Damaged`."""
         pasts = [entry for snapshot in (await self._all())[:1] for entry in snapshot.pasts]
         number = max(first, min((entry.first for entry in pasts), default=EMPTY + 1))
         while (head := await self._head(number)) is not None:
@@ -42,30 +40,53 @@ class Travel(Generic[S, C]):
             number += 1
 
     async def number_at(self, time: float) -> int:
-        """The last commit that was made by then."""
+        """The last commit that was made by then, as far as the log can be read."""
         number = EMPTY
         usable = [snapshot for snapshot in await self._all() if snapshot.at <= time]
-        async for commit, _ in self.commits(usable[0].number if usable else EMPTY + 1):
-            if commit.at > time:
-                break
-            number = commit.number
-        return number
+        try:
+            async for commit, _ in self.commits(usable[0].number if usable else EMPTY + 1):
+                if commit.at > time:
+                    break
+                number = commit.number
+        except Damaged:
+            if number == EMPTY:
+                raise
+        return max(number, usable[0].number if usable else EMPTY)
 
     async def state_at(self, number: int) -> Tip[S]:
-        """The state as of a commit.  Raises `OutOfReach`, `Damaged`."""
+        """The state as of a commit; without what is damaged of it (R6) if there is no other way.
+
+        Raises `OutOfReach`, `Damaged`.
+        """
+        damage: Damaged | None = None
+        reached = EMPTY
+        for around in (False, True):
+            try:
+                tip = await self._from_snapshot(number, around=around)
+            except Damaged as error:
+                damage = damage or error
+                continue
+            if tip.number == number:
+                return tip
+            reached = tip.number
+        raise damage or OutOfReach(f"there is no way to commit {number}: commit {reached + 1} is not there")
+
+    async def _from_snapshot(self, number: int, *, around: bool) -> Tip[S]:
+        """From the newest snapshot that can be used towards a commit."""
         reader = self._reader
         tip = Tip(reader.fold.empty())
         for snapshot in await self._all():
             if snapshot.number <= number:
-                tip = await tip_of(reader.store, reader.layout, reader.fold, reader.dice, snapshot)
-                break
+                try:
+                    tip = await tip_of(reader.store, reader.layout, reader.fold, reader.dice, snapshot, around=around)
+                    break
+                except Damaged:
+                    continue
         while tip.number < number:
             head = await self._head(tip.number + 1)
             if head is None:
-                raise OutOfReach(f"there is no way to commit {number}: commit {tip.number + 1} is not there")
+                return tip
             tip = reader.applied(tip, decoded_head(reader.fold, head, reader.layout.commit(tip.number + 1)))
-        if tip.number != number:
-            raise OutOfReach(f"commit {number} is not there")
         return tip
 
     async def _all(self) -> list[Snapshot]:
@@ -75,17 +96,7 @@ class Travel(Generic[S, C]):
         return self._snapshots
 
     async def _head(self, number: int) -> bytes | None:
-        """A commit's head, from a past if one has it: what stands below the floor may be a stalled writer's."""
-        if self._heads is not None and self._heads[0].first <= number <= self._heads[0].last:
-            return self._heads[1][number]
-        reader = self._reader
-        for snapshot in await self._all():
-            entry = entry_with(snapshot.pasts, number)
-            if entry is not None:
-                self._heads = entry, await read_past(reader.store, reader.layout, entry)
-                return self._heads[1][number]
-        key = reader.layout.commit(number)
-        try:
-            return head_of(Kind.COMMIT, await reader.store.get(key), key)
-        except NotFound:
-            return None
+        if self._heads is None:
+            named = [entry for snapshot in await self._all() for entry in snapshot.pasts]
+            self._heads = Heads(self._reader.store, self._reader.layout, named)
+        return await self._heads.get(number)

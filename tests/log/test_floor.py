@@ -17,7 +17,7 @@ from merpati.log.floor import raise_floor
 from merpati.log.frame import Kind, head_of
 from merpati.log.past import encoded_past
 from merpati.log.reading import GRACE
-from merpati.log.snapshots import PastEntry, Snapshot, write_snapshot
+from merpati.log.snapshots import PastEntry, Snapshot, read_snapshot, write_snapshot
 from merpati.objects.memory import MemoryStore
 from merpati.objects.metered import MeteredStore
 from merpati.objects.wrapped import WrappedStore
@@ -106,7 +106,7 @@ async def test_the_newest_snapshot_is_what_a_listing_gives_first() -> None:
         assert info.key == LAYOUT.snapshot(13)
 
 
-async def test_a_cold_open_after_a_snapshot_is_three_requests_and_its_chunks() -> None:
+async def test_a_cold_open_after_a_snapshot_is_four_requests_and_its_chunks_in_four_rounds() -> None:
     store = MemoryStore(ManualClock())
     log = words_log(store)
     for count in range(30):
@@ -115,7 +115,8 @@ async def test_a_cold_open_after_a_snapshot_is_three_requests_and_its_chunks() -
     seen: list[str] = []
     metered = MeteredStore(store, ManualClock(), lambda operation, outcome, seconds: seen.append(operation))
     await words_log(metered).read()
-    assert seen == ["list", "get"] + ["get"] * 3 + ["get"]
+    assert seen[:-2] == ["list", "get"] + ["get"] * 3
+    assert sorted(seen[-2:]) == ["get", "list"], "the next commit, and beside it what stands behind (R7)"
 
 
 async def sleeper(clock: ManualClock, store: MemoryStore, **guards: bool) -> CommitLog[Words, str]:
@@ -262,13 +263,26 @@ async def test_a_damaged_snapshot_whose_commits_are_gone_is_an_error_and_not_an_
     log = words_log(store, clock)
     for count in range(5):
         await log.commit(adding(str(count)))
-    await truncate(store, clock)
+    await truncate(store, clock, remember=False)
     await store.put(LAYOUT.snapshot(6), b"junk")
     with pytest.raises(Damaged) as refused:
         await words_log(store, clock).read()
     assert refused.value.facts["key"] == LAYOUT.snapshot(6)
     with pytest.raises(Damaged):
         await words_log(store, clock).commit(adding("x"))
+
+
+async def test_a_damaged_snapshot_is_made_up_for_by_the_heads_of_the_commits_wherever_they_are() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    log = words_log(store, clock)
+    for count in range(5):
+        await log.commit(adding(str(count)))
+    await truncate(store, clock)
+    await store.put(LAYOUT.snapshot(6), b"junk")
+    assert (await words_log(store, clock).read()).state == tuple("01234")
+    await store.delete([LAYOUT.snapshot(6)])
+    assert (await words_log(store, clock).read()).state == tuple("01234"), "the floor tells that there was one"
 
 
 @pytest.mark.parametrize("spoil", [None, b"junk", b"x" * 100])
@@ -278,8 +292,8 @@ async def test_a_missing_or_foreign_chunk_is_named(spoil: bytes | None) -> None:
     log = words_log(store, clock)
     for count in range(5):
         await log.commit(adding(str(count)))
-    snapshot = await snapshot_at_tip(store)
-    await raise_floor(store, LAYOUT, snapshot.number + 1)
+    await truncate(store, clock, remember=False)
+    snapshot = await read_snapshot(store, LAYOUT, 6)
     key = LAYOUT.chunk(snapshot.chunks[0])
     await (store.delete([key]) if spoil is None else store.put(key, spoil))
     with pytest.raises(Damaged) as refused:
