@@ -1,7 +1,8 @@
 """`make bench`: measures Merpati on both engines and Postfix with Dovecot in one run, and prints one table.
 
 Client, servers, Kafka and MinIO share the machine's cores: compare columns of one run, never numbers of two.
-`make bench ARGS="--quick"` for a short one, `--only embedded,peers` for some columns.
+`make bench ARGS="--quick"` for a short one, `--only embedded,peers` for some columns, `--only log` for the mailbox log
+alone: its appends beside Dovecot's, and what a large mailbox costs.
 """
 
 import argparse
@@ -13,10 +14,13 @@ import sys
 import tempfile
 import time
 
-from tests.bench import systems
+import uvloop
+
+from tests.bench import log_figures, log_load, systems
 from tests.bench.read_load import Imap, fetch_rates, login_rate, pop3_rate
 from tests.bench.smtp_load import Mail, flood, pace
 
+LOG = "log"
 COLUMNS = {"embedded": systems.embedded, "kafka": systems.scaled_out, "peers": systems.peers}
 SESSIONS = 20
 SIZE = 8192
@@ -111,21 +115,36 @@ def table(columns: dict[str, dict[str, str]]) -> str:
     return "\n".join(lines)
 
 
+def mailbox_log(quick: bool) -> None:
+    """The mailbox log by itself: without doors, bus and processors."""
+    with tempfile.TemporaryDirectory(prefix="merpati-bench-log-") as folder:
+        path = pathlib.Path(folder)
+        print("measuring appends …", file=sys.stderr, flush=True)
+        print(log_load.table(uvloop.run(log_load.measured(path / "appends", quick))))
+        print("measuring a large mailbox …", file=sys.stderr, flush=True)
+        print("\n" + log_figures.table(log_figures.run(path / "large", quick)), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few messages: to see that it works")
-    parser.add_argument("--only", default=",".join(COLUMNS), help="of " + ", ".join(COLUMNS))
+    parser.add_argument("--only", default=",".join((*COLUMNS, LOG)), help="of " + ", ".join((*COLUMNS, LOG)))
     chosen = parser.parse_args()
     count, seconds = (400, 5.0) if chosen.quick else (4000, 20.0)
     columns: dict[str, dict[str, str]] = {}
     for name in chosen.only.split(","):
+        if name == LOG:
+            continue
         with (
             tempfile.TemporaryDirectory(prefix=f"merpati-bench-{name}-") as folder,
             COLUMNS[name](pathlib.Path(folder) / "run") as system,
         ):
             print(f"measuring {system.name} …", file=sys.stderr, flush=True)
             columns[system.name] = asyncio.run(measure(system, count, seconds))
-    print(table(columns))
+    if columns:
+        print(table(columns))
+    if LOG in chosen.only.split(","):
+        mailbox_log(chosen.quick)
     if any("failed" in rows for rows in columns.values()):
         sys.exit(1)
 

@@ -72,8 +72,8 @@ OWNER = "mail"
 
 
 @contextlib.contextmanager
-def dovecot(folder: pathlib.Path, ports: Mapping[str, int], password: str) -> Iterator[None]:
-    """Dovecot, for the length of a block.  `password` must hold no blank."""
+def dovecot(folder: pathlib.Path, ports: Mapping[str, int], password: str) -> Iterator[int]:
+    """Dovecot, for the length of a block; the id of its master.  `password` must hold no blank."""
     program = tool("dovecot")
     owner = pwd.getpwnam(OWNER)
     for part in ("mail", "state"):
@@ -85,7 +85,7 @@ def dovecot(folder: pathlib.Path, ports: Mapping[str, int], password: str) -> It
     server = Server("dovecot", [program, "-F", "-c", settings], folder / "out", master.exists)
     server.start()
     try:
-        yield
+        yield server.pid
     finally:
         subprocess.run([shutil.which("doveadm") or "doveadm", "-c", settings, "stop"], check=False)
         until = time.monotonic() + 10
