@@ -149,7 +149,19 @@ class Annotated(msgspec.Struct, frozen=True, array_like=True, tag="m"):
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-Change = Born | Added | Copied | Flagged | Keyworded | Expunged | Made | Removed | Renamed | Subscribed | Annotated
+class Placed(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """A folder that an import has filled gets its name, UIDVALIDITY, UIDNEXT and special use, whatever it had."""
+
+    folder: int
+    name: str
+    uidvalidity: int
+    uidnext: int
+    special_use: str = ""
+
+
+Change = (
+    Born | Added | Copied | Flagged | Keyworded | Expunged | Made | Removed | Renamed | Subscribed | Annotated | Placed
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[tuple[Change, ...]] = msgspec.msgpack.Decoder(tuple[Change, ...])

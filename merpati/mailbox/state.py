@@ -23,6 +23,7 @@ from merpati.mailbox.changes import (
     Flagged,
     Keyworded,
     Made,
+    Placed,
     Removed,
     Renamed,
     Row,
@@ -31,6 +32,7 @@ from merpati.mailbox.changes import (
 from merpati.mailbox.columns import NewRow
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.names import normalised
+from merpati.mailbox.placing import placed
 from merpati.mailbox.runs import Summary
 from merpati.mailbox.values import FolderId, NoSuchFolder
 
@@ -132,6 +134,8 @@ def apply_to_tree(state: MailState, change: Change, number: int) -> MailState:
             return _removed(state, _folder(state, change.folder))
         case Renamed():
             return _renamed(state, change)
+        case Placed():
+            return placed(state, change)
         case Subscribed():
             names = state.subscriptions | {change.name} if change.on else state.subscriptions - {change.name}
             return replace(state, subscriptions=names)
