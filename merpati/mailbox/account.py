@@ -23,11 +23,12 @@ from merpati.mailbox.bodies import Address, address_of, addresses
 from merpati.mailbox.changes import Change, Kept
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.preparing import Preparing
-from merpati.mailbox.reading import PIECE, Bodies
+from merpati.mailbox.reading import PIECE, Bodies, check_of
 from merpati.mailbox.state import MailState
 from merpati.mailbox.types import ModSeq, Uid
 from merpati.mailbox.values import Append, Appended, Copied, FolderId, Large, MailboxLimits, Stored
 from merpati.mailbox.verbs import append as appending
+from merpati.mailbox.verbs import bring as bringing
 from merpati.mailbox.verbs import born, copying, expunge, folders, store
 from merpati.mailbox.verbs import restore as restoring
 from merpati.mailbox.verbs.born import Decider
@@ -182,6 +183,23 @@ class MailAccount:
         prepared = await self._preparing.prepared(tuple(messages), self._bodies)
         decide = appending.append(prepared, self._clock.time(), self._limits, create=create, quota=quota)
         return (await self._commit(decide)).answer
+
+    async def bring_begin(self, origin: bringing.Origin) -> bringing.Bringing:
+        """A folder of an archive is to come in; where it stands.  Raises `BadName`, `TooMany`."""
+        return (await self._commit(bringing.begin(origin, self._clock.time(), self._limits))).answer
+
+    async def bring(self, origin: bringing.Origin, messages: Sequence[tuple[int, Append]]) -> tuple[int, int]:
+        """Messages of it with their UIDs, ascending; how many came, and how many were there."""
+        prepared = await self._preparing.prepared(tuple(message for _, message in messages), self._bodies)
+        brought = [
+            bringing.Brought(uid, each, 0 if each.large else check_of(each.body))
+            for (uid, _), each in zip(messages, prepared, strict=True)
+        ]
+        return (await self._commit(bringing.fill(origin, brought, self._clock.time()))).answer
+
+    async def bring_end(self, origin: bringing.Origin) -> bringing.Place:
+        """All of it is there: it comes to its place; ask again while something is left."""
+        return (await self._commit(bringing.place(origin, self._clock.time(), self._limits))).answer
 
     async def store(
         self,
