@@ -28,8 +28,8 @@ from merpati.mailbox.state import MailState
 from merpati.mailbox.types import ModSeq, Uid
 from merpati.mailbox.values import Append, Appended, Copied, FolderId, Large, MailboxLimits, Stored
 from merpati.mailbox.verbs import append as appending
-from merpati.mailbox.verbs import bring as bringing
 from merpati.mailbox.verbs import born, copying, expunge, folders, store
+from merpati.mailbox.verbs import bring as bringing
 from merpati.mailbox.verbs import restore as restoring
 from merpati.mailbox.verbs.born import Decider
 from merpati.mailbox.views import AccountAt, FolderAt
