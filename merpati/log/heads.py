@@ -40,7 +40,7 @@ class Heads:
         return None
 
     async def candidates(self, number: int) -> AsyncIterator[bytes]:
-        """What may be the head of a commit, the likeliest first: what stands below the floor may be a stalled writer's."""
+        """What may be the head of a commit, the likeliest first: what is below the floor may be a stalled writer's."""
         for entry in self._with(number, self._named):
             if head := await self._in_past(entry, number):
                 yield head

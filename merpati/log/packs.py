@@ -1,4 +1,4 @@
-"""Attachments of many commits in one object: several to a frame of zstd, found by an index in the head.  Pure.
+"""Attachments of many commits in one object: several to a frame of zstd, found by an index in the head.
 
 Written by compaction, read by `attachments`: first the head, by its range, then the frame that is asked for (rule P3).
 """
@@ -6,7 +6,7 @@ Written by compaction, read by `attachments`: first the head, by its range, then
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from merpati.log.api import Damaged
 from merpati.log.compress import compressed, decompressed
 from merpati.log.frame import PREAMBLE, TRAILER, Kind, check_preamble, head_of, sealed
+from merpati.objects.api import ObjectStore
 
 FRAME = 256 * 1024
 """Bytes of attachments after which a frame ends: what is read and unpacked for one of them."""
@@ -108,6 +109,39 @@ def index_of(end: bytes, preamble: bytes, key: str) -> Mapping[Address, Place]:
             at += length
         start += frame.stored
     return places
+
+
+async def read_index(store: ObjectStore, key: str, size: int) -> tuple[Mapping[Address, Place], int]:
+    """The index of a pack of `size` bytes, and the length of its head, without a snapshot that tells of it.
+
+    Raises `Damaged`, `NewerFormat`, `NotFound`.
+    """
+    preamble = await store.get_range(key, 0, PREAMBLE)
+    trailer = await store.get_range(key, max(size - TRAILER, 0), size)
+    head = int.from_bytes(trailer[:4], "big")
+    if head > size - PREAMBLE - TRAILER:
+        raise Damaged("the object is torn", key=key, rule="B2")
+    return index_of(await store.get_range(key, size - TRAILER - head, size), preamble, key), head
+
+
+async def checked_frames(store: ObjectStore, key: str, size: int) -> AsyncIterator[Damaged]:
+    """What is wrong with the frames of a pack, read one after the other.  Raises as `read_index` does."""
+    index, head = await read_index(store, key, size)
+    needed: dict[int, int] = {}
+    for place in index.values():
+        needed[place.start] = max(needed.get(place.start, 0), place.offset + place.length)
+    end = PREAMBLE
+    for place in {place.start: place for place in index.values()}.values():
+        end = max(end, place.end)
+        try:
+            contents = unpacked_frame(await store.get_range(key, place.start, place.end), place, key)
+        except Damaged as damage:
+            yield damage
+        else:
+            if len(contents) < needed[place.start]:
+                yield Damaged("a frame is shorter than what is in it", key=key, rule="P3")
+    if end + head + TRAILER != size:
+        yield Damaged("the frames of a pack are not what its head says", key=key, rule="P3")
 
 
 def unpacked_frame(data: bytes, place: Place, key: str) -> bytes:

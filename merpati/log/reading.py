@@ -181,8 +181,8 @@ class Reader(Generic[S, C]):
     async def newest(self) -> tuple[Tip[S], Snapshot | None]:
         """R1: the state of the newest snapshot that can be read, or the empty state; and that snapshot.
 
-        If a newer one is damaged, the state is led up to that from the heads of the commits (R5), else it is that of the
-        newest without its damaged parts (R6).  Raises `Damaged` if neither can be had and the commits are gone.
+        If a newer one is damaged, the state is led up to that from the heads of the commits (R5), else it is that of
+        the newest without its damaged parts (R6).  Raises `Damaged` if neither can be had and the commits are gone.
         """
         broken, named = Broken(), list[Snapshot]()
         async for number, snapshot in self._numbered():

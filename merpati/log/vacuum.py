@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from merpati.errors import MerpatiError
-from merpati.log.api import Damaged
 from merpati.log.layout import counted_down
 from merpati.log.reading import Reader
 from merpati.log.snapshots import Snapshot, read_snapshot
@@ -114,27 +112,3 @@ def names_in(reader: Reader[Any, Any], snapshot: Snapshot) -> set[str]:
         *(layout.pack(entry.name) for entry in snapshot.packs),
         *(layout.past(entry.name) for entry in snapshot.pasts),
     }
-
-
-async def verified(reader: Reader[Any, Any]) -> list[MerpatiError]:
-    """What is wrong with a log: everything the newest snapshot names, and the commits after it, read and checked."""
-    wrong: list[MerpatiError] = []
-    newest: Snapshot | None = None
-    async for snapshot in reader.snapshots():
-        if isinstance(snapshot, Damaged):
-            wrong.append(snapshot)
-        else:
-            newest = newest or snapshot
-    try:
-        opened = await reader.open()
-    except Damaged as damage:
-        return [*wrong, damage]
-    if opened.damage is not None:
-        wrong.append(opened.damage)
-    if newest is not None:
-        for key in sorted(names_in(reader, newest)):
-            try:
-                await reader.store.head(key)
-            except NotFound:
-                wrong.append(Damaged("an object is missing that the newest snapshot names", key=key, rule="S1"))
-    return wrong

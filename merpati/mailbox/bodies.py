@@ -59,7 +59,8 @@ def address_of(ref: BodyRef) -> Address:
 
 
 def addresses(state: MailState) -> Iterator[tuple[int, int]]:
-    """Where the attachments stand that a state's messages need, as commit and offset."""
+    """Where the attachments stand that a state's messages need, as commit and offset.  Raises `Damaged` (R6)."""
+    state.check_whole()
     for folder in state.folders.values():
         columns = folder.columns
         for row in range(columns.length):

@@ -41,7 +41,8 @@ class Dumper:
         self._shelf = shelf
 
     async def dump(self, state: MailState) -> bytes:
-        """The head."""
+        """The head.  Raises `Damaged` if a part of the state is shut (R6): a snapshot without it would lose it."""
+        state.check_whole()
         tree = Tree(
             state.next_folder,
             state.last_uidvalidity,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from merpati.log.api import Chunks, Commit
 from merpati.mailbox import changes
 from merpati.mailbox.changes import Change
+from merpati.mailbox.checking import differences
 from merpati.mailbox.dumping import Dumper
 from merpati.mailbox.loading import Loader
 from merpati.mailbox.runs import Shelf
@@ -17,7 +18,7 @@ from merpati.mailbox.state import MailState, applied
 
 
 class MailboxFold:
-    """`merpati.log.api.Fold` of mailboxes."""
+    """`merpati.log.api.Fold` of mailboxes, and `Parted`."""
 
     name = "mailbox"
 
@@ -39,6 +40,12 @@ class MailboxFold:
 
     async def dump(self, state: MailState, chunks: Chunks) -> bytes:
         return await Dumper(chunks, self._shelf).dump(state)
+
+    async def load_around(self, head: bytes, chunks: Chunks) -> MailState:
+        return await Loader(chunks, self._shelf, around=True).load(head)
+
+    def differences(self, one: MailState, other: MailState) -> list[str]:
+        return differences(one, other)
 
     async def load(self, head: bytes, chunks: Chunks) -> MailState:
         return await Loader(chunks, self._shelf).load(head)

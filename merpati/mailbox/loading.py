@@ -11,21 +11,26 @@ from collections.abc import Sequence
 import msgspec
 
 from merpati.ids import Digest
-from merpati.log.api import Chunks
+from merpati.log.api import Chunks, Damaged
 from merpati.mailbox.bodies import LargeBodies
 from merpati.mailbox.causes import Causes, Place
 from merpati.mailbox.columns import ROW, Columns
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.growing import Growing
 from merpati.mailbox.heads import CAUSE, FolderHead, Head, PlaceEntry, Tree, place_of
-from merpati.mailbox.packing import unpacked_columns
+from merpati.mailbox.packing import CHANGING_ROW, unpacked_columns
 from merpati.mailbox.runs import Shelf, SummaryRun
-from merpati.mailbox.state import MailState
+from merpati.mailbox.state import MailState, Shut
 from merpati.mailbox.values import FolderId
 from merpati.mailbox.vanished import Vanished
 
 AT_ONCE = 16
 """Chunks asked for at once."""
+SPARE_FOLDERS = 10_000
+"""Ids of folders that are passed over where it is not known which were given."""
+
+Part = int | str
+"""A folder by its id; `tree`, `causes` and `larges` belong to the whole account."""
 
 _head = msgspec.msgpack.Decoder(Head)
 _tree = msgspec.msgpack.Decoder(Tree)
@@ -36,25 +41,32 @@ _places = msgspec.msgpack.Decoder(list[PlaceEntry])
 class Loader:
     """Reads one snapshot's chunks."""
 
-    def __init__(self, chunks: Chunks, shelf: Shelf) -> None:
+    def __init__(self, chunks: Chunks, shelf: Shelf, *, around: bool = False) -> None:
+        """`around`: go on without what is damaged, and shut the part it belongs to (rule R6)."""
         self._chunks = chunks
         self._shelf = shelf
+        self._around = around
+        self._shut: dict[Part, Shut] = {}
         self._few = asyncio.Semaphore(AT_ONCE)
 
     async def load(self, data: bytes) -> MailState:
         """The state.  Raises `Damaged`, `Unavailable`; ValueError if it is not the state of a mailbox."""
         try:
             head = _head.decode(data)
-            names = [head.tree, *head.causes, *head.larges]
             shared, folders = await asyncio.gather(
-                self._all(names), asyncio.gather(*(self._folder(folder) for folder in head.folders))
+                asyncio.gather(
+                    self._all("tree", [head.tree]), self._all("causes", head.causes), self._all("larges", head.larges)
+                ),
+                asyncio.gather(*(self._folder(folder) for folder in head.folders)),
             )
-            return self._state(head, _tree.decode(shared[0]), shared[1:], folders)
+            return self._state(head, shared, folders)
         except msgspec.DecodeError as error:
             raise ValueError(f"no snapshot of a mailbox: {error}") from error
 
-    def _state(self, head: Head, tree: Tree, rest: Sequence[bytes], folders: Sequence[Folder]) -> MailState:
-        places = [place_of(entry) for run in rest[len(head.causes) :] for entry in _places.decode(run)]
+    def _state(self, head: Head, shared: Sequence[list[bytes | None]], folders: Sequence[Folder]) -> MailState:
+        trees, causes, larges = ([run for run in runs if run is not None] for runs in shared)
+        tree = _tree.decode(trees[0]) if trees else made_up_tree(folders)
+        places = [place_of(entry) for run in larges for entry in _places.decode(run)]
         return MailState(
             number=head.number,
             folders={folder.id: folder for folder in folders},
@@ -64,18 +76,16 @@ class Loader:
             last_uidvalidity=tree.last_uidvalidity,
             retired=tree.retired,
             retired_all=tree.retired_all,
-            causes=_causes(rest[: len(head.causes)], head.recent),
+            causes=_causes(causes, head.recent),
             larges=LargeBodies(Growing(places)),
             metadata=tree.metadata,
+            shut=self._shut,
         )
 
     async def _folder(self, head: FolderHead) -> Folder:
         names = [name for _, fixed, changing in head.runs for name in (fixed, changing)]
-        if head.vanished:
-            names.append(head.vanished)
-        data = await self._all(names)
-        runs = [(rows, data[2 * at], data[2 * at + 1]) for at, (rows, _, _) in enumerate(head.runs)]
-        gone = _vanished.decode(data[-1]) if head.vanished else []
+        data = await self._all(FolderId(head.id), names)
+        gone, since = await self._vanished(head)
         return Folder(
             FolderId(head.id),
             head.name,
@@ -89,26 +99,73 @@ class Loader:
             head.deleted,
             head.size,
             head.deleted_size,
-            self._columns(head, runs),
-            Vanished(Growing(gone), head.vanished_since),
+            self._columns(head, data),
+            Vanished(Growing(gone), since),
         )
 
-    def _columns(self, head: FolderHead, runs: list[tuple[int, bytes, bytes]]) -> Columns:
-        arrays = unpacked_columns(runs)
+    async def _vanished(self, head: FolderHead) -> tuple[list[tuple[int, int, int]], int]:
+        if not head.vanished:
+            return [], head.vanished_since
+        (data,) = await self._all(FolderId(head.id), [head.vanished])
+        return (_vanished.decode(data), head.vanished_since) if data is not None else ([], head.modseq)
+
+    def _columns(self, head: FolderHead, data: Sequence[bytes | None]) -> Columns:
         summaries: list[bytes | SummaryRun] = []
         for rows, name in head.summaries:
             summaries += [SummaryRun(name, rows, self._chunks, self._shelf)] * rows
-        length = len(arrays["uids"])
-        if length != head.exists or len(summaries) != length:
-            raise ValueError(f"folder {head.id} has {length} messages where {head.exists} were to be")
-        return Columns(length, **arrays, summaries=summaries, weight=ROW * length)
+        if len(summaries) != head.exists or sum(rows for rows, _, _ in head.runs) != head.exists:
+            raise ValueError(f"folder {head.id} has not the {head.exists} messages that were to be")
+        if FolderId(head.id) in self._shut:
+            return self._what_is_left(head, data, summaries)
+        runs = [(rows, _there(data[2 * at]), _there(data[2 * at + 1])) for at, (rows, _, _) in enumerate(head.runs)]
+        return Columns(head.exists, **unpacked_columns(runs), summaries=summaries, weight=ROW * head.exists)
 
-    async def _all(self, names: Sequence[Digest]) -> list[bytes]:
-        return list(await asyncio.gather(*(self._one(name) for name in names)))
+    def _what_is_left(
+        self, head: FolderHead, data: Sequence[bytes | None], summaries: list[bytes | SummaryRun]
+    ) -> Columns:
+        """The messages of a folder that is shut whose places are known; flags that are lost are none."""
+        runs: list[tuple[int, bytes, bytes]] = []
+        kept: list[bytes | SummaryRun] = []
+        lost: list[bytes | SummaryRun] = []
+        start = unflagged = 0
+        for at, (rows, _, _) in enumerate(head.runs):
+            fixed, changing = data[2 * at], data[2 * at + 1]
+            if fixed is None:
+                lost += summaries[start : start + rows]
+            else:
+                unflagged += rows if changing is None else 0
+                runs.append((rows, fixed, changing if changing is not None else bytes(rows * CHANGING_ROW)))
+                kept += summaries[start : start + rows]
+            start += rows
+        damage = self._shut[FolderId(head.id)].damage
+        where = tuple(dict.fromkeys(run for run in lost if isinstance(run, SummaryRun)))
+        self._shut[FolderId(head.id)] = Shut(damage, len(lost), unflagged, where)
+        return Columns(len(kept), **unpacked_columns(runs), summaries=kept, weight=ROW * len(kept))
 
-    async def _one(self, name: Digest) -> bytes:
+    async def _all(self, part: Part, names: Sequence[Digest]) -> list[bytes | None]:
+        return list(await asyncio.gather(*(self._one(part, name) for name in names)))
+
+    async def _one(self, part: Part, name: Digest) -> bytes | None:
         async with self._few:
-            return await self._chunks.get(name)
+            try:
+                return await self._chunks.get(name)
+            except Damaged as damage:
+                if not self._around:
+                    raise
+                self._shut.setdefault(part, Shut(damage))
+                return None
+
+
+def _there(chunk: bytes | None) -> bytes:
+    assert chunk is not None, "a part with a damaged chunk is shut"
+    return chunk
+
+
+def made_up_tree(folders: Sequence[Folder]) -> Tree:
+    """What the tree may have been, by its folders: nothing that was given before is given again."""
+    last = max((folder.uidvalidity for folder in folders), default=0)
+    next_folder = max((folder.id for folder in folders), default=0) + SPARE_FOLDERS
+    return Tree(next_folder, last, {}, last, tuple(folder.name for folder in folders), {})
 
 
 def _causes(runs: Sequence[bytes], recent: int) -> Causes:

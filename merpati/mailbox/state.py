@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from merpati.log.api import EMPTY, Attachment, Commit
+from merpati.log.api import EMPTY, Attachment, Commit, Damaged
 from merpati.mailbox.bodies import LARGE, LargeBodies, LargePlace
 from merpati.mailbox.causes import Causes, Place
 from merpati.mailbox.changes import (
@@ -33,13 +33,27 @@ from merpati.mailbox.columns import NewRow
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.names import normalised
 from merpati.mailbox.placing import placed
-from merpati.mailbox.runs import Summary
+from merpati.mailbox.runs import Summary, SummaryRun
 from merpati.mailbox.values import FolderId, NoSuchFolder
 
 CAUSES_KEPT = 14 * 86_400.0
 """Seconds for which a cause is remembered: beyond the week that `mail.local` keeps.  Part of the fold: equal on all."""
+SHARED = ("tree", "causes", "larges")
+"""What a state has beside its folders, as far as it can be shut."""
 MAX_RETIRED = 1000
 """Names whose last UIDVALIDITY is remembered one by one."""
+
+
+class Shut(msgspec.Struct, frozen=True):
+    """Why a part of a state cannot be had (rule R6), and what is known of it all the same; `rebuild` opens it."""
+
+    damage: Damaged
+    lost: int = 0
+    """Messages of a folder whose places are lost."""
+    unflagged: int = 0
+    """Messages whose flags are lost."""
+    runs: tuple[SummaryRun, ...] = ()
+    """Where the summaries of the lost ones are."""
 
 
 class MailState(msgspec.Struct, frozen=True):
@@ -59,6 +73,8 @@ class MailState(msgspec.Struct, frozen=True):
     causes: Causes = msgspec.field(default_factory=Causes)
     larges: LargeBodies = msgspec.field(default_factory=LargeBodies)
     metadata: Mapping[int, Mapping[str, bytes]] = msgspec.field(default_factory=dict)
+    shut: Mapping[int | str, Shut] = msgspec.field(default_factory=dict)
+    """Folders, and parts of the whole account (`SHARED`), that are damaged."""
 
     @property
     def messages(self) -> int:
@@ -80,12 +96,25 @@ class MailState(msgspec.Struct, frozen=True):
         return bool(self.folders)
 
     def find(self, which: str | int) -> Folder:
-        """A folder by name or id.  Raises `NoSuchFolder`."""
+        """A folder by name or id.  Raises `NoSuchFolder`, and `Damaged` if it is shut (R6)."""
         key = self.names.get(normalised(which)) if isinstance(which, str) else which
         folder = self.folders.get(key) if key is not None else None
         if folder is None:
             raise NoSuchFolder("there is no such folder", folder=which)
+        if folder.id in self.shut:
+            raise told("this folder is damaged in the store", self.shut[folder.id].damage)
         return folder
+
+    def check_writable(self) -> None:
+        """R6: an account of which a shared part is damaged is only read.  Raises `Damaged`."""
+        for part in SHARED:
+            if part in self.shut:
+                raise told("this mailbox is damaged in the store", self.shut[part].damage)
+
+    def check_whole(self) -> None:
+        """R6: no snapshot is made, and nothing is removed, of a state that lacks a part.  Raises `Damaged`."""
+        for shut in self.shut.values():
+            raise told("this mailbox is damaged in the store", shut.damage)
 
     def new_uidvalidity(self, now: float) -> int:
         """One that no folder of this account ever had (RFC 9051 section 2.3.1.1: it must be greater)."""
@@ -94,6 +123,11 @@ class MailState(msgspec.Struct, frozen=True):
     def retired_uidvalidity(self, name: str) -> int:
         """The greatest that may have been seen under this name, its folder being gone from there."""
         return max(self.retired.get(name, 0), self.retired_all)
+
+
+def told(words: str, damage: Damaged) -> Damaged:
+    """The same damage in words for who met it; key and rule stay."""
+    return Damaged(words, **{**damage.facts, "reason": damage.public})  # type: ignore[arg-type]
 
 
 def applied(state: MailState, commit: Commit[Change]) -> MailState:
@@ -200,7 +234,7 @@ def _copied(state: MailState, change: Copied, number: int) -> MailState:
         if kept.large is not None:
             offset, length, body = kept.large
             larges = larges.with_place(LargePlace(kept.commit, kept.offset, offset, length, body))
-        elif kept.offset >= LARGE and larges.get(kept.commit, kept.offset) is None:
+        elif kept.offset >= LARGE and not (larges.get(kept.commit, kept.offset) or "larges" in state.shut):
             raise ValueError("a copy of a large body that is not there")
         summary = kept.summary or _summary_at(state, kept.origin)
         rows.append(
@@ -214,6 +248,8 @@ def _summary_at(state: MailState, origin: tuple[int, int]) -> Summary:
     folder, uid = origin
     columns = _folder(state, folder).columns
     row = columns.row(uid)
+    if row < 0 and folder in state.shut:
+        return b""
     if row < 0:
         raise ValueError(f"a copy of UID {uid} of folder {folder}, which is not there")
     return columns.summaries[row]

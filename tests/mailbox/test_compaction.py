@@ -15,7 +15,8 @@ from merpati.log.compaction import Compaction
 from merpati.log.compress import compressed
 from merpati.log.reading import GRACE
 from merpati.log.travel import OutOfReach, Travel
-from merpati.log.vacuum import RETENTION, Vacuum, kept, verified
+from merpati.log.vacuum import RETENTION, Vacuum, kept
+from merpati.log.verifying import verified
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
 from merpati.objects.api import ObjectInfo, ObjectStore

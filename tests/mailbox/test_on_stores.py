@@ -11,7 +11,7 @@ import pytest
 from merpati.clock import SystemClock
 from merpati.ids import SystemDice, new_account_id
 from merpati.log.commit_log import LogLimits
-from merpati.log.vacuum import verified
+from merpati.log.verifying import verified
 from merpati.mailbox.api import Append
 from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.objects.api import ObjectStore

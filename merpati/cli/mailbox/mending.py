@@ -9,7 +9,7 @@ import typer
 from merpati.cli.common import ConfigOption, JsonOption, out, print_json, run
 from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of
 from merpati.errors import MerpatiError, Permanent
-from merpati.log.vacuum import verified
+from merpati.log.verifying import verified
 from merpati.mailbox.restoring import Restored, restored
 
 

@@ -37,6 +37,7 @@ def with_birth(decide: Decider[R], now: float) -> Decider[R]:
     """
 
     def decide_born(state: MailState) -> Decision[Change, R]:
+        state.check_writable()
         if state.born:
             return decide(state)
         first = state.new_uidvalidity(now)
