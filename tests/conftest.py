@@ -36,6 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "live" in item.path.parts or LIVE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("live")
+        # The services run on uvloop; that the same holds on asyncio's own loop is seen by `make test`.
+        if "asyncio" in getattr(getattr(item, "callspec", None), "id", "").split("-"):
+            item.add_marker("asyncio_loop")
         # One worker runs the heavy ones, so that two of them never compete for the machine's two cores.
         if item.get_closest_marker("slow") and item.get_closest_marker("live"):
             item.add_marker(pytest.mark.xdist_group("heavy"))

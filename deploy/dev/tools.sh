@@ -3,7 +3,10 @@ find_cache
 RUFF_CACHE_DIR=$CACHE/ruff
 MYPY_CACHE_DIR=$CACHE/mypy
 HYPOTHESIS_STORAGE_DIRECTORY=$CACHE/hypothesis
-export RUFF_CACHE_DIR MYPY_CACHE_DIR HYPOTHESIS_STORAGE_DIRECTORY
+# Compiled modules are kept even where the shell says otherwise: without them each of the many processes compiles anew.
+unset PYTHONDONTWRITEBYTECODE
+PYTHONPYCACHEPREFIX=$CACHE/compiled
+export RUFF_CACHE_DIR MYPY_CACHE_DIR HYPOTHESIS_STORAGE_DIRECTORY PYTHONPYCACHEPREFIX
 
 # Two workers; tests that share a heavy server stay together (loadgroup). Each run has a folder of its own for what its
 # tests write: pytest's usual one is tidied by whichever run begins next.
