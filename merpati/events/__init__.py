@@ -21,7 +21,7 @@ from merpati.events.kinds import (
     Recipient,
     What,
 )
-from merpati.events.topics import TOPICS, Topic, TopicSpec, retry_topic, topic_specs
+from merpati.events.topics import TOPICS, Topic, TopicSpec, longest_reference, retry_topic, topic_specs
 
 __all__ = [
     "TOPICS",
@@ -43,6 +43,7 @@ __all__ = [
     "What",
     "decode",
     "encode",
+    "longest_reference",
     "retry_topic",
     "topic_specs",
 ]

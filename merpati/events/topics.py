@@ -70,3 +70,15 @@ def topic_specs(partitions: int, tiers: Iterable[tuple[str, float]]) -> list[Top
     """
     fixed = [TopicSpec(topic.name, partitions, topic.keeps, topic.max_record) for topic in TOPICS.values()]
     return fixed + [TopicSpec(retry_topic(name), partitions, seconds + WEEK) for name, seconds in tiers]
+
+
+def longest_reference(tiers: Iterable[tuple[str, float]] = ()) -> float:
+    """Seconds after which no event names an object any more that was put into the store for it, or for its cause.
+
+    The longest way an event can go, each topic keeping it to the end: received, put off to be processed again, received
+    again; then to a mailbox, or out and through the longest retry tier; then dead.
+    """
+    retry = max((seconds + WEEK for _, seconds in (PROCESSING_TIER, *tiers)))
+    arriving = 2 * TOPICS[Received].keeps + PROCESSING_TIER[1] + WEEK
+    leaving = max(TOPICS[Local].keeps, TOPICS[Outbound].keeps + retry)
+    return arriving + leaving + TOPICS[Dead].keeps

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from merpati.clock import Clock
 from merpati.errors import Temporary
-from merpati.ids import AccountId
+from merpati.ids import AccountId, Digest
 from merpati.log.api import EMPTY, Outcome, Tip
 from merpati.log.commit_log import CommitLog
 from merpati.log.compaction import Compacted, Compaction
@@ -20,15 +20,15 @@ from merpati.log.reclaim import Reclaim
 from merpati.log.vacuum import RETENTION, Vacuum, Vacuumed
 from merpati.mailbox.api import BodyRef
 from merpati.mailbox.bodies import Address, address_of, addresses
-from merpati.mailbox.changes import Change, Kept
+from merpati.mailbox.changes import Change, Kept, LargeBody
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.preparing import Preparing
 from merpati.mailbox.reading import PIECE, Bodies, check_of
-from merpati.mailbox.state import MailState
+from merpati.mailbox.state import MailState, must_live
 from merpati.mailbox.types import ModSeq, Uid
 from merpati.mailbox.values import Append, Appended, Copied, FolderId, Large, MailboxLimits, Stored
 from merpati.mailbox.verbs import append as appending
-from merpati.mailbox.verbs import born, copying, expunge, folders, store
+from merpati.mailbox.verbs import born, closing, copying, expunge, folders, store
 from merpati.mailbox.verbs import bring as bringing
 from merpati.mailbox.verbs import restore as restoring
 from merpati.mailbox.verbs.born import Decider
@@ -73,6 +73,7 @@ class MailAccount:
         tip = self.log.tip
         if tip is None or tip.number == EMPTY:
             raise Temporary("the mailbox has not been read yet", account=self.id)
+        must_live(tip.state)
         if self._view is None or self._view.state is not tip.state:
             self._view = AccountAt(tip.state)
         return self._view
@@ -87,6 +88,7 @@ class MailAccount:
         tip = self.log.tip
         if fresh or tip is None or tip.number == EMPTY:
             tip = await self._read()
+        must_live(tip.state)
         folder = tip.state.find(which)
         before = self._folders.get(folder.id)
         if before is not None and before.number == tip.number:
@@ -142,11 +144,24 @@ class MailAccount:
         """Take a large message in, before it is appended."""
         return await self._preparing.put_large(chunks)
 
+    async def lasting(self, body: LargeBody) -> LargeBody:
+        """A large body of an earlier state, as it is to be referred to now (V7).  Raises `BodyMissing`."""
+        key = await self._preparing.lasting(body.key, Digest(body.digest.hex()))
+        return body if key == body.key else LargeBody(key, body.digest, body.size, body.without)
+
     # ---- keeping
+
+    async def close_for_good(self) -> Tip[MailState]:
+        """D2: end the log; the state that it ends with.  Raises `Damaged` if its end cannot be read."""
+        await self.log.commit(closing.close(self._clock.time()))
+        tip = await self.log.read()
+        if not tip.state.closed:
+            raise self.log.damage or Temporary("the end of the log is not known yet", account=self.id)
+        return tip
 
     async def keep_snapshot(self) -> None:
         """Write down the state that this process knows, unless one as new is in the store."""
-        if self.log.tip is not None and self.log.damage is None:
+        if self.log.tip is not None and self.log.damage is None and not self.log.tip.state.closed:
             await keep_snapshot(self.log.reader, self.log.tip)
 
     async def compact(self, least: int = 1) -> Compacted:
@@ -163,6 +178,8 @@ class MailAccount:
 
     async def tidy(self, least: int) -> None:
         """All of it, as it is done now and then."""
+        if self.log.tip is not None:
+            must_live(self.log.tip.state)
         await self.compact(least)
         await self.reclaim()
         await self.vacuum()

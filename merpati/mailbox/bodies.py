@@ -102,14 +102,18 @@ class LargeBodies:
         return last.number + 1 if last is not None and last.commit == commit else LARGE
 
     def with_place(self, place: LargePlace) -> LargeBodies:
-        """One more; usually the newest, but a restored one may belong between others."""
-        if self.get(place.commit, place.number) is not None:
+        """One more; usually the newest, but a restored one may belong between others.
+
+        One that is known may come back as another object with the same bytes (rule V7): from then on that one is read.
+        """
+        known = self.get(place.commit, place.number)
+        if known == place:
             return self
         row = self._row(place.commit, place.number)
         if row == len(self._places):
             return LargeBodies(self._places.grown((place,)))
         places = list(self._places)
-        places.insert(row, place)
+        places[row : row + (known is not None)] = [place]
         return LargeBodies(Growing(places))
 
     def _row(self, commit: int, number: int) -> int:

@@ -159,8 +159,26 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     special_use: str = ""
 
 
+class Closed(msgspec.Struct, frozen=True, array_like=True, tag="z"):
+    """The account's last change: nothing of it is left, and no commit follows (PROTOCOL.md rule D2)."""
+
+    at: float
+
+
 Change = (
-    Born | Added | Copied | Flagged | Keyworded | Expunged | Made | Removed | Renamed | Subscribed | Annotated | Placed
+    Born
+    | Added
+    | Copied
+    | Flagged
+    | Keyworded
+    | Expunged
+    | Made
+    | Removed
+    | Renamed
+    | Subscribed
+    | Annotated
+    | Placed
+    | Closed
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -62,6 +62,8 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     recent: int
     """How many of the causes, the last ones, are in the small table."""
     larges: tuple[Digest, ...]
+    closed: float = 0.0
+    """When the account was closed for good: then there is nothing else, and no chunk is named (rule D3)."""
 
 
 class PlaceEntry(msgspec.Struct, array_like=True, frozen=True):

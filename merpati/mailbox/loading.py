@@ -38,6 +38,14 @@ _vanished = msgspec.msgpack.Decoder(list[tuple[int, int, int]])
 _places = msgspec.msgpack.Decoder(list[PlaceEntry])
 
 
+def without_larges(data: bytes) -> bool:
+    """Whether a snapshot's head alone tells that its state has no large body."""
+    try:
+        return not _head.decode(data).larges
+    except msgspec.DecodeError:
+        return False
+
+
 class Loader:
     """Reads one snapshot's chunks."""
 
@@ -53,6 +61,8 @@ class Loader:
         """The state.  Raises `Damaged`, `Unavailable`; ValueError if it is not the state of a mailbox."""
         try:
             head = _head.decode(data)
+            if head.closed:
+                return MailState(number=head.number, closed=head.closed)
             shared, folders = await asyncio.gather(
                 asyncio.gather(
                     self._all("tree", [head.tree]), self._all("causes", head.causes), self._all("larges", head.larges)

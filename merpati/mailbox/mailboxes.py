@@ -63,7 +63,7 @@ class AllMailboxes:
         self._safeguards = safeguards
         self._rhythm = rhythm or Rhythm()
         self._shelf = Shelf()
-        self._preparing = Preparing(store, dice)
+        self._preparing = Preparing(store, clock, dice)
         self._pushing = Pushing(publish, clock, self._limits.push)
         self._keeper = Keeper()
         self._live: WeakValueDictionary[AccountId, MailAccount] = WeakValueDictionary()

@@ -10,18 +10,21 @@ import asyncio
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
+from merpati.clock import Clock
 from merpati.errors import Permanent
+from merpati.events import longest_reference
 from merpati.ids import Dice, Digest, digest_of
 from merpati.mailbox.bodies import LARGE, Address, LargePlace
 from merpati.mailbox.causes import cause_of
 from merpati.mailbox.changes import LargeBody
 from merpati.mailbox.reading import Bodies, digest_bytes, size_of
 from merpati.mailbox.summaries import packed
-from merpati.mailbox.values import MAX_INLINE, Append, Large
+from merpati.mailbox.values import MAX_INLINE, Append, BodyMissing, Large
 from merpati.mailbox.verbs.append import Prepared
 from merpati.message.summary import summarise
-from merpati.objects.api import ObjectStore
+from merpati.objects.api import NotFound, ObjectStore
 from merpati.objects.keys import blob_key
 
 IN_LOOP = 64 * 1024
@@ -33,13 +36,16 @@ SPOOL = 4 << 20
 PIECE = 1 << 20
 MAX_TOGETHER = 4 << 20
 """Bytes of the messages of one append that ride inside its commit; those that follow are large, whatever their size."""
+YOUNG = longest_reference() / 2
+"""Seconds for which a large body may be referred to as it is (rule V7)."""
 
 
 class Preparing:
     """Makes messages ready to be appended to any account of one store."""
 
-    def __init__(self, store: ObjectStore, dice: Dice) -> None:
+    def __init__(self, store: ObjectStore, clock: Clock, dice: Dice) -> None:
         self._store = store
+        self._clock = clock
         self._dice = dice
         self._few = asyncio.Semaphore(AT_ONCE)
 
@@ -56,7 +62,8 @@ class Preparing:
                     continue
                 ready.append(await self._as_inline(message, content))
             else:
-                ready.append(await self._as_large(message, content, None, bodies))
+                kept = replace(content, key=await self.lasting(content.key, content.digest))
+                ready.append(await self._as_large(message, kept, None, bodies))
         return ready
 
     async def put_large(self, chunks: AsyncIterator[bytes]) -> Large:
@@ -72,6 +79,20 @@ class Preparing:
             spool.seek(0)
             await self._store.put_stream(key, _pieces(spool))
         return Large(key, digest, size)
+
+    async def lasting(self, key: str, digest: Digest) -> str:
+        """V7: where a body is to be referred to from now on: its own key if it is young, else that of a copy.
+
+        The vacuum of `blobs/` may be about to remove an old one.  Raises `BodyMissing`.
+        """
+        try:
+            if self._clock.time() - (await self._store.head(key)).modified <= YOUNG:
+                return key
+            copy = blob_key(digest, self._dice.bytes(8))
+            await self._store.put_stream(copy, self._store.get_stream(key))
+        except NotFound:
+            raise BodyMissing("the message is missing in the store", key=key, rule="B2") from None
+        return copy
 
     async def rendered(self, address: Address, bodies: Bodies) -> bytes:
         """The packed summary of a message that the log has already."""

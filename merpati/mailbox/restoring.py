@@ -69,6 +69,6 @@ async def _kept(account: MailAccount, view: FolderAt, row: int) -> Kept:
         pass
     (summary,) = await view.packed([row])
     place = address.large
-    large = (place.offset, place.length, place.body) if place else None
+    large = (place.offset, place.length, await account.lasting(place.body)) if place else None
     flags, date = view.flags[row], view.dates[row]
     return Kept(flags, date, address.size, address.commit, address.offset, address.check, NOWHERE, summary, large)

@@ -18,6 +18,7 @@ from merpati.mailbox.changes import (
     Annotated,
     Born,
     Change,
+    Closed,
     Copied,
     Expunged,
     Flagged,
@@ -34,7 +35,7 @@ from merpati.mailbox.folder import Folder
 from merpati.mailbox.names import normalised
 from merpati.mailbox.placing import placed
 from merpati.mailbox.runs import Summary, SummaryRun
-from merpati.mailbox.values import FolderId, NoSuchFolder
+from merpati.mailbox.values import FolderId, NoSuchAccount, NoSuchFolder
 
 CAUSES_KEPT = 14 * 86_400.0
 """Seconds for which a cause is remembered: beyond the week that `mail.local` keeps.  Part of the fold: equal on all."""
@@ -73,6 +74,8 @@ class MailState(msgspec.Struct, frozen=True):
     causes: Causes = msgspec.field(default_factory=Causes)
     larges: LargeBodies = msgspec.field(default_factory=LargeBodies)
     metadata: Mapping[int, Mapping[str, bytes]] = msgspec.field(default_factory=dict)
+    closed: float = 0.0
+    """When the account was closed for good; 0 as long as it lives."""
     shut: Mapping[int | str, Shut] = msgspec.field(default_factory=dict)
     """Folders, and parts of the whole account (`SHARED`), that are damaged."""
 
@@ -131,7 +134,8 @@ def told(words: str, damage: Damaged) -> Damaged:
 
 
 def applied(state: MailState, commit: Commit[Change]) -> MailState:
-    """The state after a commit."""
+    """The state after a commit.  Raises `NoSuchAccount` if the log has ended: D2, whatever is to be written."""
+    must_live(state)
     for part in commit.parts:
         for change in part.changes:
             state = _apply(state, change, commit, part.attachments)
@@ -155,6 +159,12 @@ def _apply(state: MailState, change: Change, commit: Commit[Change], attachments
             return apply_to_tree(state, change, commit.number)
 
 
+def must_live(state: MailState) -> None:
+    """Raises `NoSuchAccount` if the account was closed for good."""
+    if state.closed:
+        raise NoSuchAccount("there is no such account any more")
+
+
 def apply_to_tree(state: MailState, change: Change, number: int) -> MailState:
     """A change to folders, subscriptions or annotations; deciders use it to see where several of them lead."""
     match change:
@@ -175,6 +185,8 @@ def apply_to_tree(state: MailState, change: Change, number: int) -> MailState:
             return replace(state, subscriptions=names)
         case Annotated():
             return _annotated(state, change)
+        case Closed():
+            return MailState(number=number, closed=change.at)
     raise ValueError(f"no change of a mailbox: {change!r}")
 
 

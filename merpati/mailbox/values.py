@@ -25,6 +25,12 @@ MAX_INLINE = 256 * 1024
 """Bytes up to which a message rides inside its commit; a larger one is a blob."""
 
 
+class NoSuchAccount(Permanent):
+    """The account was removed and its log has ended: mail for it goes back, sessions end."""
+
+    enhanced = "5.1.1"
+
+
 class NoSuchFolder(Permanent):
     """There is no such folder: NO [NONEXISTENT], or [TRYCREATE] where a client may make it."""
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from merpati.log.api import Decision
 from merpati.mailbox.changes import Born, Change
-from merpati.mailbox.state import MailState, apply_to_tree
+from merpati.mailbox.state import MailState, apply_to_tree, must_live
 
 R = TypeVar("R")
 
@@ -37,6 +37,7 @@ def with_birth(decide: Decider[R], now: float) -> Decider[R]:
     """
 
     def decide_born(state: MailState) -> Decision[Change, R]:
+        must_live(state)  # D2: nor is it born again
         state.check_writable()
         if state.born:
             return decide(state)
