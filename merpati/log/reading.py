@@ -7,7 +7,7 @@ F3 to F5 of PROTOCOL.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,9 +18,10 @@ from merpati.ids import Dice
 from merpati.log.api import EMPTY, Commit, Damaged, Fold, Tip
 from merpati.log.commits import decoded, decoded_head
 from merpati.log.heads import Heads
-from merpati.log.layout import Layout, counted_down, last_number, numbered
+from merpati.log.layout import Layout, counted_down, numbered
 from merpati.log.past import entry_with, read_past
 from merpati.log.snapshots import Snapshot, read_snapshot, tip_of
+from merpati.log.tail import Tail, tail_in
 from merpati.objects.api import NotFound, ObjectStore
 
 S = TypeVar("S")
@@ -103,14 +104,24 @@ class Reader(Generic[S, C]):
     async def open(self) -> Opened[S]:
         """The newest state, from nothing.  Raises `Damaged` if no snapshot leads to it, and `NewerFormat`."""
         for _ in range(RESTARTS):
+            timely = self.timely(Moment.now(self.clock))
             try:
-                return await self._open_once()
+                opened = await self._open_once()
+                if timely() or (opened.damage is None and self.broken.damage is None):
+                    return opened
             except Overtaken:
                 continue
+            except Damaged:
+                if timely():
+                    raise
+            # V2: what is missing may have been removed since it was named, which is more than G/2 ago
         raise Damaged("the log is truncated faster than it is read", key=self.layout.floors, rule="F4")
 
-    async def catch_up(self, tip: Tip[S], known: Moment) -> Opened[S]:
-        """From `tip`, commits until there is none (R2).  Raises `Overtaken` if `tip` is below the floor."""
+    async def catch_up(self, tip: Tip[S], known: Moment, tails: Sequence[Tail] = ()) -> Opened[S]:
+        """From `tip`, commits until there is none (R2).  Raises `Overtaken` if `tip` is below the floor.
+
+        `tails` gets what a listing tells as soon as it is known: then what is missing is read all at once.
+        """
         width = 1
         while True:
             try:
@@ -123,7 +134,7 @@ class Reader(Generic[S, C]):
                 return Opened(tip, known, damage)
             if end is not None:
                 return Opened(tip, end)
-            width = min(2 * width, WIDEST)
+            width = max(min(2 * width, WIDEST), *(tail.width(tip.number) for tail in tails), 1)
 
     async def believed(self, number: int, known: Moment) -> Moment:
         """F3: what was just seen of commit `number` + 1 is true, if the one before was known not long ago.
@@ -288,17 +299,18 @@ class Reader(Generic[S, C]):
     async def _open_once(self) -> Opened[S]:
         began = Moment.now(self.clock)
         tip, _ = await self.newest()
-        opened, last = await asyncio.gather(self.catch_up(tip, began), self._last_listed(tip.number))
+        tails: list[Tail] = []
+        opened, last = await asyncio.gather(self.catch_up(tip, began, tails), self._last_listed(tip.number, tails))
         if opened.damage is None and last > opened.tip.number:
             opened = await self.catch_up(opened.tip, opened.known)  # it may have come meanwhile
             if opened.damage is None and last > opened.tip.number:
                 return await self._interrupted(opened)
         return opened
 
-    async def _last_listed(self, number: int) -> int:
-        """The greatest number of a commit after `number`, as far as a listing knows."""
-        listed = self.store.list(self.layout.commits, after=self.layout.commit(number))
-        return max([last_number(info.key) async for info in listed if numbered(info.key)], default=number)
+    async def _last_listed(self, number: int, tails: list[Tail]) -> int:
+        """The greatest number of a commit after `number`, as far as a listing knows; told to `tails` too."""
+        tails.append(await tail_in(self.store.list(self.layout.commits, after=self.layout.commit(number)), number))
+        return tails[-1].last
 
     async def _interrupted(self, opened: Opened[S]) -> Opened[S]:
         """R7: commits stand behind one that is not there, so it was lost, or truncated under us."""

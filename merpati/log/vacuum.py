@@ -35,7 +35,7 @@ def kept(snapshots: Sequence[ObjectInfo], now: float, retention: float, grace: f
     """V1, V2: the keys of the snapshots that stay; `snapshots` are all there are, the newest first.
 
     The newest; what was the newest less than the grace period ago; the newest of each day in the retention window; and
-    the one that the window begins with.
+    the one that the window begins with, or else the oldest.
     """
     stay: set[str] = set()
     days: set[int] = set()
@@ -49,6 +49,9 @@ def kept(snapshots: Sequence[ObjectInfo], now: float, retention: float, grace: f
         if not within and superseded <= now - grace:
             stay.add(info.key)
             break
+    else:
+        # the window begins before them all: with the log, or where a vacuum with a shorter window has let it begin
+        stay |= {info.key for info in snapshots[-1:]}
     return stay
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 from merpati.clock import ManualClock
 from merpati.log.travel import Travel
+from merpati.objects.api import ObjectStore
 from merpati.objects.memory import MemoryStore
-from tests.mailbox.worlds import ACCOUNT, mail, mailboxes, messages
+from merpati.objects.wrapped import WrappedStore
+from tests.mailbox.worlds import ACCOUNT, fresh, mail, mailboxes, messages
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -42,3 +48,57 @@ async def test_what_left_before_the_window_is_given_up() -> None:
     await clock.advance(8 * DAY)
     await account.vacuum(7 * DAY)
     assert [info async for info in store.list(f"accounts/{ACCOUNT}/pack/")] == []
+
+
+async def test_a_vacuum_with_a_longer_window_keeps_what_one_with_a_shorter_has_left() -> None:
+    """Found by the simulated world: neither the log's beginning nor the oldest snapshot was there any more."""
+    clock = ManualClock(19_676 * DAY)
+    account = await mailboxes(MemoryStore(clock), clock).open(ACCOUNT)
+    for hour in range(12):
+        await account.append(messages(hour))
+        number = account.view().number
+        await account.compact()
+        await account.reclaim(2 * HOUR)
+        await account.vacuum(2 * HOUR)
+        await clock.advance(HOUR)
+    await account.vacuum(7 * DAY)
+    past = (await Travel(account.log.reader).state_at(number)).state
+    assert past.messages == 12
+
+
+class Sleeper(WrappedStore):
+    """Sleeps before it reads the first chunks: a process that is stopped, or a machine that is suspended."""
+
+    def __init__(self, inner: ObjectStore, sleep: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(inner)
+        self._sleep = sleep
+        self._slept: asyncio.Task[None] | None = None
+
+    async def get(self, key: str) -> bytes:
+        if "/chunk/" in key:
+            self._slept = self._slept or asyncio.ensure_future(self._sleep())
+            await self._slept
+        return await super().get(key)
+
+
+async def test_who_slept_while_reading_a_snapshot_that_has_gone_since_begins_again() -> None:
+    """Found by the simulated world: the log seemed damaged, and was read without the part that was "missing"."""
+    clock = ManualClock(19_676 * DAY)
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    await account.append(messages(1, 2))
+    await account.compact()
+
+    async def meanwhile() -> None:
+        await account.append(messages(3))
+        await account.expunge("INBOX", [1], only_deleted=False)
+        for _ in range(3):
+            await account.compact()
+            await clock.advance(2 * HOUR)
+            await account.append(messages("more"))
+            await account.vacuum(HOUR)
+
+    sleeper = fresh(Sleeper(store, meanwhile), clock)
+    view = await sleeper.refresh()
+    assert view.messages == 5
+    assert sleeper.log.damage is None and sleeper.log.reader.broken.damage is None
