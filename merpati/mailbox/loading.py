@@ -24,7 +24,7 @@ from merpati.mailbox.state import MailState, Shut
 from merpati.mailbox.values import FolderId
 from merpati.mailbox.vanished import Vanished
 
-AT_ONCE = 16
+AT_ONCE = 64
 """Chunks asked for at once."""
 SPARE_FOLDERS = 10_000
 """Ids of folders that are passed over where it is not known which were given."""

@@ -5,7 +5,9 @@ Shared by `test_figures` and by `make bench`; nothing here is timed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from merpati.clock import Clock, ManualClock, SystemClock
@@ -17,6 +19,7 @@ from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.message.summary import Summary, summarise
 from merpati.objects.api import ObjectInfo, ObjectStore
 from merpati.objects.wrapped import WrappedStore
+from tests.log.lists import in_virtual_time
 from tests.mailbox.worlds import ACCOUNT, mail
 
 T = TypeVar("T")
@@ -100,10 +103,31 @@ class DistantStore(CountingStore):
         await self._clock.sleep(1.0)
 
 
+class Inline(ThreadPoolExecutor):
+    """Does in the caller's thread what is handed to it: virtual time does not wait for threads."""
+
+    def submit(self, fn: Callable[..., T], /, *args: object, **named: object) -> Future[T]:
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **named))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+async def trips(clock: ManualClock, store: DistantStore, work: Awaitable[object]) -> int:
+    """How many round trips of `work` follow one another; the requests stand in `store` then."""
+    asyncio.get_running_loop().set_default_executor(Inline())
+    store.clear()
+    began = clock.time()
+    await in_virtual_time(clock, work)
+    return round(clock.time() - began)
+
+
 async def filled(boxes: AllMailboxes, messages: int, clock: Clock | None = None) -> MailAccount:
     """An account whose INBOX has so many messages, `RECENT` of them delivered in the last fortnight; all in a snapshot.
 
-    Each message has the summary of a letter of its own.  A manual clock is moved on.
+    Each message has the summary of a letter of its own; some are read, some were expunged.  A manual clock is moved on.
     """
     account = await boxes.open(ACCOUNT)
     shape = summarise(mail(10**8))
@@ -113,6 +137,9 @@ async def filled(boxes: AllMailboxes, messages: int, clock: Clock | None = None)
             await clock.advance(FORTNIGHT)
         caused = numbers.stop > messages - RECENT
         await account.append([_letter(shape, number, caused=caused) for number in numbers])
+    await account.store("INBOX", range(10, messages, 7), ["\\Seen"])
+    await account.expunge("INBOX", range(5, messages, messages // 50), only_deleted=False)
+    await account.append([_letter(shape, messages + number, caused=True) for number in range(50)])
     await boxes.idle()
     await account.keep_snapshot()
     return account

@@ -18,12 +18,12 @@ import pytest
 from merpati.clock import ManualClock, SystemClock
 from merpati.events import Changed
 from merpati.ids import SeededDice
+from merpati.log.keeping import EVERY
 from merpati.log.reading import GRACE
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
 from merpati.objects.files import FilesStore
 from merpati.objects.memory import MemoryStore
-from tests.log.lists import in_virtual_time
 from tests.mailbox.measured import (
     CountingStore,
     DistantStore,
@@ -31,6 +31,7 @@ from tests.mailbox.measured import (
     copied,
     filled,
     real_mailboxes,
+    trips,
     uid_flags,
 )
 from tests.mailbox.worlds import ACCOUNT, mail, mailboxes
@@ -65,14 +66,6 @@ async def least(work: Callable[[], Awaitable[object]], clock: Callable[[], float
     return min(taken)
 
 
-async def trips(clock: ManualClock, store: DistantStore, work: Awaitable[object]) -> float:
-    """Round trips that follow one another."""
-    store.clear()
-    began = clock.time()
-    await in_virtual_time(clock, work)
-    return clock.time() - began
-
-
 def far(store: MemoryStore) -> tuple[ManualClock, DistantStore]:
     clock = ManualClock(store._clock.time())
     return clock, DistantStore(store, clock)
@@ -86,6 +79,19 @@ async def test_a_large_folder_is_opened_in_six_round_trips_and_selected_again_in
     assert await trips(clock, store, account.folder("INBOX", fresh=True)) <= 1
     assert store.total == 1
     assert (await account.folder("INBOX")).exists == LARGE
+
+
+@pytest.mark.slow
+async def test_and_so_it_is_with_all_the_commits_that_may_stand_behind_a_snapshot(large: MemoryStore) -> None:
+    store = MemoryStore(ManualClock(large._clock.time()))
+    await copied(large, store)
+    writer = mailboxes(store, store._clock, SeededDice(3)).account(ACCOUNT)
+    for number in range(EVERY - 1):
+        await writer.append([Append("INBOX", mail(number, 8000))])
+    clock, distant = far(store)
+    account = mailboxes(distant, clock, SeededDice(2)).account(ACCOUNT)
+    assert await trips(clock, distant, account.folder("INBOX")) <= 6
+    assert (await account.folder("INBOX")).exists == LARGE + EVERY - 1
 
 
 @pytest.mark.slow
