@@ -161,6 +161,13 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of these, at most so many to one domain."""
 
 
+class UpkeepSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Keeping what is stored small and clean."""
+
+    every: Span = "1d"
+    """How often each account is looked at: mail is packed, what no state of the window needs is removed; 0s is off."""
+
+
 class DnsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Looking names up."""
 
@@ -218,6 +225,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     access: AccessSettings = AccessSettings()
     auth: AuthSettings = AuthSettings()
     delivery: DeliverySettings = DeliverySettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
     dns: DnsSettings = DnsSettings()
     tls: TlsSettings = TlsSettings()
     http: HttpSettings = HttpSettings()

@@ -90,6 +90,24 @@ class Metrics:
             "merpati_commit_races_total", "Commits that another writer was first with", "log"
         )
 
+        self._upkeep()
+
+    def _upkeep(self) -> None:
+        self.upkeep_logs = self._counter(
+            "merpati_upkeep_logs_total", "Logs the daily upkeep looked at, by what came of it", "log", "outcome"
+        )
+        self.upkeep_moved = self._counter("merpati_upkeep_moved_commits_total", "Commits the upkeep moved into packs")
+        self.upkeep_removed = self._counter("merpati_upkeep_removed_objects_total", "Objects the upkeep removed")
+        self.upkeep_chores = self._counter(
+            "merpati_upkeep_chores_total",
+            "Work for the installation as a whole, by what came of it",
+            "chore",
+            "outcome",
+        )
+        self.upkeep_finished = self._gauge(
+            "merpati_upkeep_finished_timestamp_seconds", "When this process last ended a round of upkeep"
+        )
+
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
         return Counter(name, words, labels, registry=self.registry)
 

@@ -24,6 +24,7 @@ SECTIONS = {
     "AuthSettings": "[auth]",
     "OAuthSettings": "[[auth.oauth]]",
     "DeliverySettings": "[delivery]",
+    "UpkeepSettings": "[upkeep]",
     "DnsSettings": "[dns]",
     "TlsSettings": "[tls]",
     "HttpSettings": "[http]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from ingest.reverse import ReverseNames
 from ingest.service import IngestService
 from merpati.bus.metered import LagWatch
 from merpati.components import Components
+from merpati.directory.open import DirectoryLogs
 from merpati.errors import Misconfigured
 from merpati.events import TOPICS, Local, Outbound, Received
 from merpati.net.limits import ServerLimits
 from merpati.service import Service
 from merpati.settings import seconds
+from merpati.upkeep.deleting import purge_removed
+from merpati.upkeep.rounds import Chore, Rounds
 from processors.edge import EdgeProcessors
 from processors.names import Names
 from processors.registry import build_row
@@ -32,6 +36,8 @@ from processors.service import GROUP as PROCESSORS
 from processors.service import ProcessorsService, Runner, RunnerFactory
 from processors.working import Working
 
+PURGES = 3600.0
+"""Seconds between two looks at removed accounts: their end takes steps that are hours apart."""
 GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "processors": {PROCESSORS: (TOPICS[Received].name,)},
     "delivery": {LOCAL: (TOPICS[Local].name,), REMOTE: (TOPICS[Outbound].name,)},
@@ -128,7 +134,29 @@ def delivery(parts: Components) -> list[Service]:
         sessions=wanted.sessions,
         sessions_per_domain=wanted.sessions_per_domain,
     )
-    return [local, remote]
+    return [local, remote, upkeep(parts)]
+
+
+def upkeep(parts: Components) -> Service:
+    """Keeping what is stored small and clean: shared by all processes that deliver."""
+    every = seconds(parts.settings.upkeep.every)
+    writer = f"{os.getpid()}@{parts.settings.hostname}"
+
+    async def purge() -> object:
+        return await purge_removed(parts.directory, parts.mailboxes, parts.clock)
+
+    return Rounds(
+        parts.store,
+        parts.directory,
+        lambda account: parts.mailboxes.account(account).log,
+        DirectoryLogs(parts.store, parts.clock, parts.dice, parts.metrics, writer).open,
+        parts.clock,
+        parts.dice,
+        parts.metrics,
+        every=every,
+        writer=writer,
+        chores=[Chore("removed", min(every, PURGES), purge)],
+    )
 
 
 def _smarthost_login(parts: Components) -> Login | None:

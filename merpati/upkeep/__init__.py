@@ -1,1 +1,1 @@
-"""What keeps a whole bucket clean, beyond single logs: removed accounts, and large bodies nobody refers to."""
+"""What keeps a whole bucket clean: the daily rounds through all logs, removed accounts, large bodies nobody needs."""
