@@ -1,53 +1,160 @@
-"""`merpati mailbox export|import ADDRESS FOLDER`: mailboxes out of and into other forms."""
+"""`merpati mailbox export|import ADDRESS PLACE`: mailboxes out of and into other forms."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import io
+import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
+import msgspec
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, run
-from merpati.cli.mailbox.common import Address, app, mailbox, tell
+from merpati.cli.common import ConfigOption, JsonOption, err, load_settings, out, print_json, run
+from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of
+from merpati.components import Components
+from merpati.errors import MerpatiError, Permanent
+from merpati.log.api import Tip
 from merpati.mailbox.account import MailAccount
-from merpati.mailbox.maildir import Carried, exported, imported
+from merpati.mailbox.carrying.archive_format import head_of
+from merpati.mailbox.carrying.archive_reading import ArchiveReader
+from merpati.mailbox.carrying.archive_writing import ArchiveWriter
+from merpati.mailbox.carrying.arriving import carried_in
+from merpati.mailbox.carrying.bringing import brought_in
+from merpati.mailbox.carrying.kinds import STANDARD, Form, form_of_source, form_of_stream, form_of_target
+from merpati.mailbox.carrying.leaving import carried_out, departing
+from merpati.mailbox.carrying.maildir import MaildirReader, MaildirWriter
+from merpati.mailbox.carrying.mbox import MboxReader, MboxWriter
+from merpati.mailbox.carrying.values import Carried, Departing, Unreadable, Unwritable, Writer
+from merpati.mailbox.state import MailState
+
+FormOption = Annotated[Form | None, typer.Option("--format", help="Else told from the name, or from what is there.")]
 
 
 @app.command("export")
 def export(
-    address: Address,
-    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Maildir to be made.")],
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="local@domain")] = "",
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A file or folder to be made; - is the output.")] = "",
+    form: FormOption = None,
+    folder: FolderName = "",
+    at: At = "",
+    commit: Number = 0,
+    everyone: Annotated[str, typer.Option("--all", metavar="FOLDER", help="An archive of each account.")] = "",
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a mailbox out as a Maildir with its folders, flags and dates."""
-    _carry(exported, address, target, config, json)
+    """Write a mailbox out: a Maildir, an mbox for each folder, or an archive (.tar.gz) that loses nothing."""
+
+    async def work() -> Carried:
+        if everyone:
+            if address or target or form or folder or at or commit:
+                raise Permanent("--all goes with no address and no other choice")
+            return await _export_all(config, Path(everyone))
+        if not address or not target:
+            raise Permanent("say whose mailbox, and where to: ADDRESS TARGET")
+        async with mailbox(config, address) as account:
+            tip = await past_of(account, at, commit)
+            return await _export(account, tip, address, target, form or form_of_target(target), folder)
+
+    _tell(run(work()), json, aside=target == STANDARD)
 
 
 @app.command("import")
 def import_(
     address: Address,
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Maildir.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file or folder; - is the input.")],
+    form: FormOption = None,
+    folder: Annotated[str, typer.Option(metavar="NAME", help="Only this folder; a lone mbox: into it.")] = "",
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Append what is in a Maildir; doing it again adds only what is new."""
-    _carry(imported, address, source, config, json)
+    """Take mail in from a Maildir, an mbox or an archive; doing it again adds only what is new."""
 
-
-def _carry(
-    carry: Callable[[MailAccount, Path], Awaitable[Carried]],
-    address: str,
-    folder: Path,
-    config: str | None,
-    as_json: bool,
-) -> None:
     async def work() -> Carried:
         async with mailbox(config, address) as account:
-            return await carry(account, folder)
+            return await _import(account, source, form, folder)
 
-    done = run(work())
-    tell({"folders": done.folders, "messages": done.messages, "lost": done.lost}, as_json)
-    if done.lost:
+    _tell(run(work()), json)
+
+
+async def _export(
+    account: MailAccount, tip: Tip[MailState], address: str, target: str, form: Form, folder: str
+) -> Carried:
+    folders = departing(tip.state, folder)
+    try:
+        writer = _writer(account, tip, address, target, form, folder, folders)
+    except OSError as error:
+        raise Unwritable(f"this cannot be written: {error.strerror}", file=error.filename) from error
+    return await carried_out(account, tip.state, folders, writer)
+
+
+def _writer(
+    account: MailAccount,
+    tip: Tip[MailState],
+    address: str,
+    target: str,
+    form: Form,
+    folder: str,
+    folders: Sequence[Departing],
+) -> Writer:
+    place = sys.stdout.buffer if target == STANDARD else Path(target)
+    if form == Form.ARCHIVE:
+        head = head_of(address, account.id, tip, folders, complete=not folder)
+        return ArchiveWriter(place, head, folders)
+    if form == Form.MBOX and (folder or isinstance(place, Path)):
+        return MboxWriter(place, single=bool(folder))
+    if isinstance(place, Path):
+        return MaildirWriter(place)
+    raise Permanent("to standard output goes an archive, or with --folder an mbox")
+
+
+async def _export_all(config: str | None, folder: Path) -> Carried:
+    """One that fails does not hold up the others."""
+    done = Carried()
+    async with Components(load_settings(config)) as parts:
+        for entry in await parts.directory.accounts():
+            account = parts.mailboxes.account(entry.id)
+            name = re.sub(r"[^0-9A-Za-z@._+-]", lambda found: f"%{ord(found[0]):X}", entry.address).lstrip(".")
+            try:
+                tip = await past_of(account, "", 0)
+                one = await _export(account, tip, entry.address, str(folder / f"{name}.tar.gz"), Form.ARCHIVE, "")
+            except MerpatiError as error:
+                one = Carried(failed=1, notes=(str(error),))
+            done = done.with_account(entry.address, one)
+    return done
+
+
+async def _import(account: MailAccount, source: str, form: Form | None, folder: str) -> Carried:
+    try:
+        if source == STANDARD:
+            stream = cast(io.BufferedReader, sys.stdin.buffer)
+            place: Path | io.BufferedReader = stream
+            form = form or form_of_stream(stream)
+        else:
+            place = Path(source)
+            form = form or form_of_source(place)
+        if form == Form.ARCHIVE:
+            return await brought_in(account, ArchiveReader(place, folder))
+        if form == Form.MBOX:
+            return await carried_in(account, MboxReader(place, folder))
+    except OSError as error:
+        raise Unreadable(f"this cannot be read: {error.strerror}", file=error.filename) from error
+    if not isinstance(place, Path):
+        raise Permanent("from standard input comes an archive or an mbox")
+    return await carried_in(account, MaildirReader(place, folder))
+
+
+def _tell(done: Carried, as_json: bool, *, aside: bool = False) -> None:
+    """What was done, on standard error if the mail goes to standard output; exit status 1 if any was left behind."""
+    said = {name: value for name, value in msgspec.structs.asdict(done).items() if name != "notes"}
+    if as_json and not aside:
+        print_json(done)
+    else:
+        console = err if aside else out
+        console.print("  ".join(f"{name} {count}" for name, count in said.items()))
+        for note in done.notes:
+            console.print(note, style="yellow", markup=False)
+    if done.lost or done.refused or done.failed:
         raise typer.Exit(1)

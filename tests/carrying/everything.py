@@ -1,0 +1,82 @@
+"""A mailbox with a bit of everything, and all that can be seen of one: what these tests begin and end with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from merpati.log.api import Tip
+from merpati.mailbox.account import MailAccount
+from merpati.mailbox.api import Append
+from merpati.mailbox.carrying.archive_format import head_of
+from merpati.mailbox.carrying.archive_reading import ArchiveReader
+from merpati.mailbox.carrying.archive_writing import ArchiveWriter
+from merpati.mailbox.carrying.arriving import carried_in
+from merpati.mailbox.carrying.bringing import brought_in
+from merpati.mailbox.carrying.leaving import carried_out, departing
+from merpati.mailbox.carrying.maildir import MaildirReader, MaildirWriter
+from merpati.mailbox.carrying.mbox import MboxReader, MboxWriter
+from merpati.mailbox.carrying.values import Carried
+from merpati.mailbox.state import MailState
+from tests.mailbox.worlds import mail, mailboxes
+
+NAMES = ["INBOX", "Work", "Work/a.b", "Work/a.b/deep", "Entwürfe/日本", ".hidden", "a&b", "x.mbox", "x.mbox/mbox"]
+
+Everything = dict[str, list[tuple[bytes, frozenset[str], int]]]
+
+
+async def everything(account: MailAccount) -> Everything:
+    """Bytes, flags and date of every message."""
+    found: Everything = {}
+    for name in (await account.refresh()).folders:
+        view = await account.folder(name)
+        found[name] = [
+            (await account.body(view.body(row)), frozenset(view.flag_names(view.flags[row])), view.dates[row])
+            for row in range(view.exists)
+        ]
+    return found
+
+
+async def filled() -> MailAccount:
+    """Folders of all sorts of names; small and large messages; flags and keywords."""
+    account = await mailboxes().open("b" * 26)
+    for number, name in enumerate(NAMES):
+        flags = ("\\Seen", "$a") if number % 2 else ("\\Flagged", "\\Draft", "\\Answered", "Long-Keyword")
+        sizes = (0, 400_000) if number < 2 else (0,)
+        letters = [Append(name, mail(f"{number}-{size}", size), flags, 1_600_000_000 + number) for size in sizes]
+        await account.append(letters, create=True)
+    return account
+
+
+async def present(account: MailAccount) -> Tip[MailState]:
+    await account.refresh()
+    assert account.log.tip is not None
+    return account.log.tip
+
+
+async def to_maildir(account: MailAccount, target: Path) -> Carried:
+    state = (await present(account)).state
+    return await carried_out(account, state, departing(state), MaildirWriter(target))
+
+
+async def to_mbox(account: MailAccount, target: Path, folder: str = "") -> Carried:
+    state = (await present(account)).state
+    return await carried_out(account, state, departing(state, folder), MboxWriter(target, single=bool(folder)))
+
+
+async def to_archive(account: MailAccount, target: Path, folder: str = "") -> Carried:
+    tip = await present(account)
+    folders = departing(tip.state, folder)
+    head = head_of("ann@here.test", account.id, tip, folders, complete=not folder)
+    return await carried_out(account, tip.state, folders, ArchiveWriter(target, head, folders))
+
+
+async def from_maildir(account: MailAccount, source: Path, only: str = "") -> Carried:
+    return await carried_in(account, MaildirReader(source, only))
+
+
+async def from_mbox(account: MailAccount, source: Path, only: str = "") -> Carried:
+    return await carried_in(account, MboxReader(source, only))
+
+
+async def from_archive(account: MailAccount, source: Path, only: str = "") -> Carried:
+    return await brought_in(account, ArchiveReader(source, only))
