@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from merpati.log.frame import PREAMBLE, TRAILER
 from merpati.log.packs import Address, Place, index_of, unpacked_frame
-from merpati.log.reading import Reader
+from merpati.log.reading import Moment, Reader
 from merpati.log.snapshots import PackEntry, Snapshot
 from merpati.objects.api import NotFound
 
@@ -29,23 +29,35 @@ class Attachments:
     def __init__(self, reader: Reader[Any, Any]) -> None:
         self._reader = reader
         self._packs: tuple[PackEntry, ...] = ()
+        self._looked: Moment | None = None
         self._indexes: OrderedDict[str, Mapping[Address, Place]] = OrderedDict()
         self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
-    async def get(self, commit: int, offset: int, length: int) -> bytes:
-        """The bytes, unchecked but for their number.  Raises `NotFound` (with `key`), `Damaged`, `Unavailable`."""
+    async def get(self, commit: int, offset: int, length: int, right: Callable[[bytes], bool] | None = None) -> bytes:
+        """The bytes.  `right` says whether they are what was written; if nobody can say, they are read with more care.
+
+        Raises `NotFound` (with `key`), `Damaged`, `Unavailable`.
+        """
+        if right is None and not (self._looked and self._reader.timely(self._looked)()):
+            await self._look_again(commit)
         packed = await self._packed(commit, offset)
         if packed is not None:
             return packed
-        key = self._reader.layout.commit(commit)
+        key, found = self._reader.layout.commit(commit), None
         try:
-            return await self._reader.store.get_range(key, offset, offset + length)
+            found = await self._reader.store.get_range(key, offset, offset + length)
+            if right is None or right(found):
+                return found
         except NotFound:
-            await self._look_again(commit)
+            pass
+        # P4: it has moved; and what stands there still, or again, may be a stalled writer's
+        await self._look_again(commit)
         packed = await self._packed(commit, offset)
-        if packed is None:
+        if packed is not None:
+            return packed
+        if found is None:
             raise NotFound("neither the commit nor a pack has these bytes", key=key)
-        return packed
+        return found
 
     async def _packed(self, commit: int, offset: int) -> bytes | None:
         for entry in [each for each in self._packs if each.first <= commit <= each.last]:
@@ -61,7 +73,7 @@ class Attachments:
 
     async def _look_again(self, commit: int) -> None:
         """P4: the newest snapshot knows the packs; one that was written beside it may know of a later one."""
-        self._packs = ()
+        self._packs, self._looked = (), Moment.now(self._reader.clock)
         async for snapshot in self._reader.snapshots():
             if isinstance(snapshot, Snapshot):
                 self._packs = packs_with(self._packs, snapshot.packs)
