@@ -109,8 +109,7 @@ class Purge:
         number = await ending.close()
         closed = await self._directory.note_removal(msgspec.structs.replace(known, closed=number, closed_at=now))
         if closed is None:
-            # D8: others did all of it while this process stood still, and what it has just written is the last of it
-            return _removed(await ending.wipe())
+            return _removed(await ending.wipe())  # D8
         self._say.info("ended", account=known.id, commit=number)
         return Purged(ended=1) + await self._further(closed, ending, now)
 
@@ -118,7 +117,11 @@ class Purge:
         if known.emptied_at:
             return await self._last(known, ending, now)
         if now - known.closed_at <= self._remembered:
-            return _removed(await ending.sweep(known.closed)) + Purged(waiting=1)
+            done = _removed(await ending.sweep(known.closed))
+            if await self._directory.note_removal(known) is not None:
+                return done + Purged(waiting=1)
+            # D8: others did all of it while this process stood still; what it has just written is the last of it
+            return done + _removed(await ending.wipe())
         swept = await ending.wipe()
         await self._directory.note_removal(msgspec.structs.replace(known, emptied_at=now))
         return _removed(swept) + Purged(waiting=1)
