@@ -23,10 +23,11 @@ from merpati.bus.metered import LagWatch
 from merpati.components import Components
 from merpati.directory.open import DirectoryLogs
 from merpati.errors import Misconfigured
-from merpati.events import TOPICS, Local, Outbound, Received
+from merpati.events import TOPICS, Local, Outbound, Received, longest_reference
 from merpati.net.limits import ServerLimits
 from merpati.service import Service
 from merpati.settings import seconds
+from merpati.upkeep.blobs import BlobVacuum
 from merpati.upkeep.deleting import purge_removed
 from merpati.upkeep.rounds import Chore, Rounds
 from processors.edge import EdgeProcessors
@@ -38,6 +39,8 @@ from processors.working import Working
 
 PURGES = 3600.0
 """Seconds between two looks at removed accounts: their end takes steps that are hours apart."""
+BLOBS = 7
+"""Rounds of upkeep from one vacuum of the large bodies to the next: it asks every log."""
 GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "processors": {PROCESSORS: (TOPICS[Received].name,)},
     "delivery": {LOCAL: (TOPICS[Local].name,), REMOTE: (TOPICS[Outbound].name,)},
@@ -142,6 +145,8 @@ def upkeep(parts: Components) -> Service:
     every = seconds(parts.settings.upkeep.every)
     writer = f"{os.getpid()}@{parts.settings.hostname}"
 
+    blobs = BlobVacuum(parts.store, parts.clock, parts.dice, horizon=longest_reference(parts.tiers))
+
     async def purge() -> object:
         return await purge_removed(parts.directory, parts.mailboxes, parts.clock)
 
@@ -155,7 +160,7 @@ def upkeep(parts: Components) -> Service:
         parts.metrics,
         every=every,
         writer=writer,
-        chores=[Chore("removed", min(every, PURGES), purge)],
+        chores=[Chore("removed", min(every, PURGES), purge), Chore("blobs", BLOBS * every, blobs.run)],
     )
 
 

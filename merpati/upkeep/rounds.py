@@ -8,6 +8,7 @@ all of it may be killed anywhere, and what a dead process had claimed is done in
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -68,6 +69,7 @@ class Chore:
     """Letters and digits."""
     every: float
     run: Callable[[], Awaitable[object]]
+    """Whatever it counts goes to the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,10 @@ class Rounds:
             return
         began, outcome = self._clock.monotonic(), "failed"
         try:
-            done = await chore.run()
+            counts = _counts(await chore.run())
             outcome = "done"
-            self._log.info(chore.name, done=str(done), took=round(self._clock.monotonic() - began, 3))
+            if counts:
+                self._log.info("done", chore=chore.name, **counts, took=round(self._clock.monotonic() - began, 3))
         except MerpatiError as failure:
             self._log.warning("not done", chore=chore.name, failure=str(failure))
         finally:
@@ -255,6 +258,12 @@ class Rounds:
             took=round(self._clock.monotonic() - began, 3),
         )
         return "tidied"
+
+
+def _counts(done: object) -> dict[str, int]:
+    """What a chore counts, for the log: no names, and no zeros."""
+    values = dataclasses.asdict(done) if dataclasses.is_dataclass(done) and not isinstance(done, type) else {}
+    return {name: value for name, value in values.items() if isinstance(value, int) and value}
 
 
 def _named(share: int) -> str:
