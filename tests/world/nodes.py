@@ -1,157 +1,272 @@
-"""The processes of the simulated world: each has its own store with faults, dies at some call, and is started again."""
+"""The processes of the simulated world: each dies at some request, is stopped for hours, and is started again.
+
+What a process does passes its gate: requests of the store, waiting, publishing.  A stopped process is held there, a
+dead one never comes back from there.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-from merpati.clock import ManualClock
-from merpati.ids import AccountId, SeededDice
-from merpati.log.commit_log import Safeguards
+from merpati.clock import Clock
+from merpati.ids import AccountId, Dice, SeededDice
+from merpati.log.keeping import Rhythm
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.mailboxes import AllMailboxes
-from merpati.objects.memory import MemoryStore
+from merpati.objects.api import ObjectInfo, ObjectStore
+from merpati.objects.cache import CachedStore
 from merpati.objects.retry import RetryingStore
 from merpati.objects.wrapped import WrappedStore
-from tests.objects.faulty import Faults, FaultyStore
+from tests.objects.faulty import Belated, Faults, FaultyStore
+from tests.world.missing import Missing, bend, bent_store
+from tests.world.virtual import CrookedClock, VirtualClock
+from tests.world.wire import Push, Wire
 
 T = TypeVar("T")
 ACCOUNT = AccountId("w" * 26)
 SHORTEST, LONGEST = 60.0, 30_000.0
-"""Seconds for which a process may be stopped in the middle of a request: up to several grace periods."""
-
-
-class Inline(ThreadPoolExecutor):
-    """Threads that are none: what is handed to them is done at once, so that a seed always gives the same."""
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **named: Any) -> Future[T]:
-        done: Future[T] = Future()
-        try:
-            done.set_result(fn(*args, **named))
-        except BaseException as error:
-            done.set_exception(error)
-        return done
+"""Seconds for which a process may be stopped: up to several grace periods."""
+CACHE = 64 << 20
+RHYTHM = Rhythm(7, 20)
 
 
 class Died(Exception):
     """The process is no more."""
 
 
-class FateStore(WrappedStore):
-    """Requests of one process: one of them is its last, some take hours."""
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """When a process ends, and how often it is stopped."""
 
-    def __init__(self, inner: FaultyStore, clock: ManualClock, dice: SeededDice, last: int, pauses: float) -> None:
-        super().__init__(inner)
+    last: int
+    """The request that is its last …"""
+    late: bool
+    """… and whether that one is still applied."""
+    stops: float = 0.0
+
+
+class Process:
+    """What all requests of one process pass."""
+
+    def __init__(self, clock: VirtualClock, crooked: CrookedClock, dice: Dice, fate: Fate) -> None:
         self.dead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.buried = False
         """The world is over: nothing hangs any more."""
+        self.requests = 0
+        self._hung: list[asyncio.Future[None]] = []
+        """What the dead wait for; held here, so that they are not collected before the world is over."""
         self._clock = clock
+        self._crooked = crooked
         self._dice = dice
-        self._left = last
-        self._pauses = pauses
+        self._fate = fate
+        self._stopped_until = 0.0
+
+    @property
+    def stopped_for(self) -> float:
+        """How many seconds more."""
+        return self._stopped_until - self._clock.monotonic()
+
+    async def gate(self) -> None:
+        """Who passes is alive."""
+        while self.stopped_for > 0:
+            await self._clock.sleep(self.stopped_for)
+        if self.dead.done():
+            if self.buried:
+                raise asyncio.CancelledError
+            self._hung.append(asyncio.get_running_loop().create_future())
+            await self._hung[-1]
+
+    async def request(self, made: Awaitable[T]) -> T:
+        """One request of the store."""
+        self.requests += 1
+        last = self.requests >= self._fate.last
+        try:
+            await self._moment(dies=last and not self._fate.late)
+        except BaseException:
+            made.close()  # type: ignore[attr-defined]
+            raise
+        try:
+            return await made
+        finally:
+            await self._moment(dies=last)
+
+    async def _moment(self, *, dies: bool) -> None:
+        if dies and not self.dead.done():
+            self.dead.set_result(None)
+        if self._fate.stops and self._dice.uniform(0, 1) < self._fate.stops:
+            self._stop()
+        await self.gate()
+
+    def _stop(self) -> None:
+        """SIGSTOP; or the whole machine sleeps, and its monotonic clock with it."""
+        seconds = SHORTEST * (LONGEST / SHORTEST) ** self._dice.uniform(0.0, 1.0)
+        self._stopped_until = self._clock.monotonic() + seconds
+        if self._crooked.skew == 0 and self._dice.uniform(0, 1) < 0.5:
+            self._crooked.stood += seconds
+
+
+class ProcessClock:
+    """The machine's clock as the process sees it: who wakes passes the gate."""
+
+    def __init__(self, crooked: CrookedClock, process: Process) -> None:
+        self._crooked = crooked
+        self._process = process
+        self.time = crooked.time
+        self.monotonic = crooked.monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        await self._crooked.sleep(seconds)
+        await self._process.gate()
+
+
+class GatedStore(WrappedStore):
+    """Requests of one process."""
+
+    def __init__(self, inner: ObjectStore, process: Process) -> None:
+        super().__init__(inner)
+        self._process = process
 
     async def get(self, key: str) -> bytes:
-        return await self._call(super().get(key))
+        return await self._process.request(super().get(key))
 
     async def get_range(self, key: str, start: int, end: int) -> bytes:
-        return await self._call(super().get_range(key, start, end))
+        return await self._process.request(super().get_range(key, start, end))
+
+    async def head(self, key: str) -> ObjectInfo:
+        return await self._process.request(super().head(key))
 
     async def create(self, key: str, data: bytes) -> None:
-        await self._call(super().create(key, data))
+        await self._process.request(super().create(key, data))
 
     async def put(self, key: str, data: bytes) -> None:
-        await self._call(super().put(key, data))
+        await self._process.request(super().put(key, data))
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        await self._process.request(super().put_stream(key, chunks))
 
     async def delete(self, keys: Iterable[str]) -> None:
-        await self._call(super().delete(list(keys)))
+        await self._process.request(super().delete(list(keys)))
 
-    async def _call(self, request: Awaitable[T]) -> T:
-        self._left -= 1
-        late = self._dice.uniform(0, 1) < 0.5
-        if self._left <= 0 and not late:
-            await self._die(request)
-        if self._dice.uniform(0, 1) < self._pauses:
-            await self._pause()
-        try:
-            return await request
-        finally:
-            if self._left <= 0:
-                await self._die(None)
-            if self._dice.uniform(0, 1) < self._pauses:
-                await self._pause()
+    async def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[ObjectInfo]:
+        for info in await self._process.request(self._listed(prefix, after, limit)):
+            yield info
 
-    async def _pause(self) -> None:
-        await self._clock.sleep(SHORTEST * (LONGEST / SHORTEST) ** self._dice.uniform(0.0, 1.0))
+    async def _listed(self, prefix: str, after: str, limit: int | None) -> tuple[ObjectInfo, ...]:
+        return tuple([info async for info in self._inner.list(prefix, after=after, limit=limit)])
 
-    async def _die(self, request: Awaitable[Any] | None) -> None:
-        if request is not None:
-            request.close()  # type: ignore[attr-defined]
-        if not self.dead.done():
-            self.dead.set_result(None)
-        if self.buried:
-            raise asyncio.CancelledError
-        await asyncio.get_running_loop().create_future()
+
+class BentMailboxes(AllMailboxes):
+    """The product's, but for what an ablation goes without; says which commits it believes to be its own."""
+
+    def __init__(
+        self, missing: Missing, believed: Callable[[int, bytes], None], store: ObjectStore, **rest: Any
+    ) -> None:
+        super().__init__(bent_store(store, missing), safeguards=missing.safeguards, **rest)
+        self._missing = missing
+        self._believed = believed
+
+    def _made(self, account: AccountId) -> MailAccount:
+        made = super()._made(account)
+        bend(made, self._missing)
+        return made
+
+    def _committed(self, account: AccountId, number: int, at: float, data: bytes) -> None:
+        self._believed(number, data)
+        super()._committed(account, number, at, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the nodes of a world share."""
+
+    truth: ObjectStore
+    clock: VirtualClock
+    wire: Wire
+    belated: Belated
+    believed: Callable[[int, bytes], None]
+    faults: Faults
+    missing: Missing
+    stops: float = 0.0
+    lives: tuple[float, float] = (1e9, 1e9)
+    jumps: float = 0.0
+    """How often a process finds its machine's clock set to another time when it starts."""
 
 
 class Node:
-    """A process and those that come after it."""
+    """A machine with one process and those that come after it."""
 
-    def __init__(
-        self,
-        truth: MemoryStore,
-        clock: ManualClock,
-        seed: int,
-        faults: Faults,
-        guards: Safeguards,
-        pauses: float,
-        lives: tuple[float, float],
-    ) -> None:
-        self._truth = truth
-        self._clock = clock
+    def __init__(self, around: Surroundings, seed: int, cache: Path | None = None) -> None:
+        self.deaths = 0
+        """How often it was started again."""
+        self._around = around
         self._dice = SeededDice(seed)
-        self._faults = faults
-        self._guards = guards
-        self._pauses = pauses
-        self._lives = lives
-        self._graves: list[tuple[FateStore, AllMailboxes, asyncio.Task[Any]]] = []
+        self._cache = cache
+        self._crooked = CrookedClock(around.clock)
+        self._processes: list[tuple[Process, AllMailboxes]] = []
+        around.wire.ears.append(self.hear)
         self.start()
 
-    @property
-    def deaths(self) -> int:
-        """How often it was started again."""
-        return len({id(store) for store, _, _ in self._graves})
-
-    def bury(self) -> None:
-        """Let what hangs come to its end."""
-        for store in (self.store, *(store for store, _, _ in self._graves)):
-            store.buried = True
-
-    def start(self) -> None:
+    def start(self, fate: Fate | None = None) -> None:
         """A new process, with nothing in memory."""
-        dice, clock = self._dice, self._clock
+        around, dice = self._around, self._dice
+        fate = fate or Fate(int(dice.uniform(*around.lives)), dice.uniform(0, 1) < 0.5, around.stops)
+        if around.jumps and dice.uniform(0, 1) < around.jumps:
+            self._crooked.skew = dice.uniform(-3600.0, 3600.0)
         seeds = [int.from_bytes(dice.bytes(4), "big") for _ in range(4)]
-        faulty = FaultyStore(self._truth, clock, SeededDice(seeds[0]), self._faults)
-        last = int(dice.uniform(*self._lives))
-        self.store = FateStore(faulty, clock, SeededDice(seeds[1]), last, self._pauses)
-        retrying = RetryingStore(self.store, clock, SeededDice(seeds[2]))
-        self.boxes = AllMailboxes(retrying, clock=clock, dice=SeededDice(seeds[3]), safeguards=self._guards)
+        self.process = Process(around.clock, self._crooked, SeededDice(seeds[0]), fate)
+        clock: Clock = ProcessClock(self._crooked, self.process)
+        store: ObjectStore = FaultyStore(
+            around.truth, around.clock, SeededDice(seeds[1]), around.faults, around.belated
+        )
+        store = RetryingStore(GatedStore(store, self.process), clock, SeededDice(seeds[2]))
+        if self._cache is not None:
+            store = CachedStore(store, self._cache, CACHE)
+        self.boxes = BentMailboxes(
+            around.missing,
+            around.believed,
+            store,
+            clock=clock,
+            dice=SeededDice(seeds[3]),
+            publish=self._publish,
+            rhythm=RHYTHM,
+        )
+        self._processes.append((self.process, self.boxes))
 
     @property
     def account(self) -> MailAccount:
         return self.boxes.account(ACCOUNT)
 
+    def hear(self, push: Push) -> float:
+        """A push arrives; a stopped process hears of it later."""
+        if self.process.stopped_for > 0:
+            return self.process.stopped_for
+        if not self.process.dead.done():
+            self.boxes.feed(*push)
+        return 0.0
+
+    async def _publish(self, pushes: Any) -> None:
+        await self.process.gate()
+        await self._around.wire.publish(self.hear, pushes)
+
     async def do(self, work: Callable[[MailAccount], Awaitable[T]]) -> T:
         """Let the process do something.  Raises `Died` if it dies meanwhile; then there is a new one."""
-        store, boxes = self.store, self.boxes
+        process = self.process
         task = asyncio.ensure_future(work(self.account))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        waited: list[asyncio.Future[Any]] = [task, store.dead]
+        waited: list[asyncio.Future[Any]] = [task, process.dead]
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
+        if task.done() and not process.dead.done():
             return task.result()
-        self._graves.append((store, boxes, task))
-        if self.store is store:
+        if self.process is process:
+            self.deaths += 1
             self.start()
         raise Died
+
+    def bury(self) -> None:
+        """Let what hangs come to its end."""
+        for process, _ in self._processes:
+            process.buried = True
