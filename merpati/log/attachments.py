@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from merpati.log.api import Damaged
 from merpati.log.frame import PREAMBLE, TRAILER
 from merpati.log.packs import Address, Place, index_of, unpacked_frame
 from merpati.log.reading import Moment, Reader
+from merpati.log.remains import found_packs
 from merpati.log.snapshots import PackEntry, Snapshot
 from merpati.objects.api import NotFound
 
@@ -40,8 +42,8 @@ class Attachments:
         """
         if right is None and not (self._looked and self._reader.timely(self._looked)()):
             await self._look_again(commit)
-        packed = await self._packed(commit, offset)
-        if packed is not None:
+        packed = await self._packed(commit, offset, self._packs)
+        if isinstance(packed, bytes):
             return packed
         key, found = self._reader.layout.commit(commit), None
         try:
@@ -52,15 +54,24 @@ class Attachments:
             pass
         # P4: it has moved; and what stands there still, or again, may be a stalled writer's
         await self._look_again(commit)
-        packed = await self._packed(commit, offset)
-        if packed is not None:
+        packed = await self._packed(commit, offset, self._packs)
+        if not isinstance(packed, bytes):
+            # R5: the snapshot that names its pack may be the damaged one
+            unnamed = await self._packed(commit, offset, await self._unnamed())
+            packed = unnamed if isinstance(unnamed, bytes) else packed
+        if isinstance(packed, bytes):
             return packed
         if found is None:
-            raise NotFound("neither the commit nor a pack has these bytes", key=key)
+            raise packed or NotFound("neither the commit nor a pack has these bytes", key=key)
         return found
 
-    async def _packed(self, commit: int, offset: int) -> bytes | None:
-        for entry in [each for each in self._packs if each.first <= commit <= each.last]:
+    async def _unnamed(self) -> list[PackEntry]:
+        packs = [entry async for entry in found_packs(self._reader, self._packs)]
+        return [entry for entry in packs if isinstance(entry, PackEntry) and entry not in self._packs]
+
+    async def _packed(self, commit: int, offset: int, packs: Sequence[PackEntry]) -> bytes | Damaged | None:
+        damage: Damaged | None = None
+        for entry in [each for each in packs if each.first <= commit <= each.last]:
             try:
                 place = (await self._index(entry)).get((commit, offset))
                 if place is not None:
@@ -68,8 +79,10 @@ class Attachments:
                     return contents[place.offset : place.offset + place.length]
             except NotFound:  # written anew and removed: the newest snapshot says where it went
                 self._packs = ()
-                return None
-        return None
+                return damage
+            except Damaged as error:  # the commit may be there still
+                damage = error
+        return damage
 
     async def _look_again(self, commit: int) -> None:
         """P4: the newest snapshot knows the packs; one that was written beside it may know of a later one."""

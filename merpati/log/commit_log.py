@@ -147,8 +147,8 @@ class CommitLog(Generic[S, C]):
             if opened is None:
                 return self._learn(await self.reader.open())
             newer = await self.reader.catch_up(opened.tip, opened.known)
-            if newer.damage is not None and opened.damage is None:
-                newer = await self.reader.open()  # a newer snapshot may stand behind the damage
+            if newer.damage is not None:
+                newer = await self.reader.open()  # R8: a newer snapshot may stand behind the damage, or mend it
         except Overtaken:
             newer = await self.reader.open()
         return self._learn(newer)

@@ -124,21 +124,26 @@ async def read_index(store: ObjectStore, key: str, size: int) -> tuple[Mapping[A
     return index_of(await store.get_range(key, size - TRAILER - head, size), preamble, key), head
 
 
-async def checked_frames(store: ObjectStore, key: str, size: int) -> AsyncIterator[Damaged]:
-    """What is wrong with the frames of a pack, read one after the other.  Raises as `read_index` does."""
+async def bodies_in(store: ObjectStore, key: str, size: int) -> AsyncIterator[tuple[Address, bytes] | Damaged]:
+    """What is in a pack, frame after frame, and what is wrong with it.  Raises as `read_index` does."""
     index, head = await read_index(store, key, size)
-    needed: dict[int, int] = {}
-    for place in index.values():
-        needed[place.start] = max(needed.get(place.start, 0), place.offset + place.length)
+    frames: dict[int, list[tuple[Address, Place]]] = {}
+    for address, place in index.items():
+        frames.setdefault(place.start, []).append((address, place))
     end = PREAMBLE
-    for place in {place.start: place for place in index.values()}.values():
-        end = max(end, place.end)
+    for bodies in frames.values():
+        first = bodies[0][1]
+        end = max(end, first.end)
         try:
-            contents = unpacked_frame(await store.get_range(key, place.start, place.end), place, key)
+            contents = unpacked_frame(await store.get_range(key, first.start, first.end), first, key)
         except Damaged as damage:
             yield damage
-        else:
-            if len(contents) < needed[place.start]:
+            continue
+        for address, place in bodies:
+            body = contents[place.offset : place.offset + place.length]
+            if len(body) == place.length:
+                yield address, body
+            else:
                 yield Damaged("a frame is shorter than what is in it", key=key, rule="P3")
     if end + head + TRAILER != size:
         yield Damaged("the frames of a pack are not what its head says", key=key, rule="P3")

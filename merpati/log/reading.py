@@ -224,10 +224,14 @@ class Reader(Generic[S, C]):
         damage: Damaged | None = None
         found: Snapshot | None = None
         async for _, snapshot in self._numbered():
-            if not isinstance(snapshot, Damaged):
+            if isinstance(snapshot, Damaged):
+                damage = damage or snapshot
+            elif await self._is_ours(snapshot):
                 found = snapshot
                 break
-            damage = damage or snapshot
+            else:
+                key = self.layout.snapshot(snapshot.number)
+                damage = damage or Damaged("a snapshot of another log", key=key, rule="S1")
         if damage is not None or found is None:
             floor = await self.floor()
             if floor > (found.number if found else EMPTY) + 1:
@@ -235,6 +239,14 @@ class Reader(Generic[S, C]):
         if found is not None and self.doubt(found.number) is not None:
             return msgspec.structs.replace(found, chunks=())  # R5: what may be damaged is not built upon
         return found
+
+    async def _is_ours(self, snapshot: Snapshot) -> bool:
+        """Whether a snapshot is of the commit that stands there under its number, if that can be told (B2: foreign)."""
+        try:
+            commit = await self.commit(snapshot.number)
+        except Damaged:
+            return True
+        return commit is None or commit.id == snapshot.id or await self.floor() > snapshot.number
 
     def doubt(self, number: int) -> Damaged | None:
         """Why a snapshot at `number` may have damaged parts, if this process met damage in one as new."""
@@ -289,7 +301,8 @@ class Reader(Generic[S, C]):
                     next_tip = self.applied(tip, commit)
                 except Damaged:  # a stalled writer's, or foreign
                     continue
-                if ids.get(commit.number, commit.id) == commit.id:
+                # below the floor only a snapshot can tell a stalled writer's commit that nothing follows
+                if commit.number >= floor or ids.get(commit.number, commit.id) == commit.id:
                     tip = next_tip
                     break
             else:

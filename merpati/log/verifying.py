@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar
 from merpati.ids import Digest
 from merpati.log.api import EMPTY, Damaged, NewerFormat, Parted, Tip
 from merpati.log.commits import attachment_digest, decoded, decoded_head
-from merpati.log.findings import Finding, Findings
+from merpati.log.findings import Finding, Findings, finding_of
 from merpati.log.frame import Kind, head_of
 from merpati.log.heads import Heads
 from merpati.log.layout import counted_down, last_number, numbered
-from merpati.log.packs import checked_frames
+from merpati.log.packs import bodies_in
 from merpati.log.past import found_pasts, read_past
 from merpati.log.reading import Reader
 from merpati.log.snapshots import ChunkStore, PackEntry, PastEntry, Snapshot, read_snapshot, tip_of
@@ -36,6 +36,8 @@ class _Link:
     id: bytes
     after: bytes
     at: float
+    key: str
+    """The object that says so."""
 
 
 async def verified(reader: Reader[Any, Any]) -> list[Finding]:
@@ -56,6 +58,8 @@ class Verifying(Generic[S, C]):
         self._lost: set[int] = set()
         """Commits of which a past says that they were lost (P7)."""
         self._snapshots: list[Snapshot] = []
+        self._heads = Heads(reader.store, reader.layout, ())
+        self._digests: tuple[int, dict[int, bytes]] = (0, {})
 
     async def run(self) -> list[Finding]:
         """Everything."""
@@ -63,6 +67,8 @@ class Verifying(Generic[S, C]):
         floor = await self._floors()
         for info in self._listed["snap"].values():
             await self._snapshot(info.key)
+        named = [entry for snapshot in self._snapshots for entry in snapshot.pasts]
+        self._heads = Heads(self._store, self._layout, named)
         await self._pasts()
         for info in self._listed["log"].values():
             await self._commit(info.key, floor)
@@ -115,9 +121,7 @@ class Verifying(Generic[S, C]):
             commit = decoded(self._reader.fold, data, key)
             if commit.number != number:
                 raise Damaged("a commit of another number", key=key, rule="C2", reason=str(commit.number))
-            link = _Link(commit.id, commit.after, commit.at)
-            if self._links.setdefault(number, link) != link:
-                self._findings.say(key, "P2", "a past has another commit of this number")
+            self._learn(number, _Link(commit.id, commit.after, commit.at, key))
             for part in commit.parts:
                 for at in part.attachments:
                     if attachment_digest(data[at.offset : at.offset + at.length]) != at.digest:
@@ -144,9 +148,9 @@ class Verifying(Generic[S, C]):
                     self._lost.add(number)
                     continue
                 commit = decoded_head(self._reader.fold, raw, key)
-                link = _Link(commit.id, commit.after, commit.at)
-                if commit.number != number or self._links.setdefault(number, link) != link:
-                    self._findings.say(key, "P2", f"the head of another commit than {number}")
+                if commit.number != number:
+                    raise Damaged("the head of another commit", key=key, rule="P2", reason=str(commit.number))
+                self._learn(number, _Link(commit.id, commit.after, commit.at, key))
 
     async def _packs(self) -> None:
         entries = {entry.name: entry for snapshot in self._snapshots for entry in snapshot.packs}
@@ -158,11 +162,26 @@ class Verifying(Generic[S, C]):
             if entry is not None and info.size != entry.size:
                 raise Damaged("a pack has another length than its snapshot says", key=key, rule="P3")
             try:
-                async for damage in checked_frames(self._store, key, info.size):
-                    with self._findings.gathering("messages that are in it and nowhere else"):
-                        raise damage
+                async for found in bodies_in(self._store, key, info.size):
+                    if isinstance(found, Damaged):
+                        self._findings.take(finding_of(found, "messages that are in it and nowhere else"))
+                    elif attachment_digest(found[1]) != await self._digest_at(*found[0], found[1]):
+                        what = f"not what came with commit {found[0][0]}"
+                        self._findings.say(key, "P3", what, "messages that are in it and nowhere else")
             except NotFound:
                 return
+
+    async def _digest_at(self, commit: int, offset: int, body: bytes) -> bytes:
+        """What an attachment must hash to, by the head of its commit; if nobody has that, what it does."""
+        if self._digests[0] != commit:
+            digests: dict[int, bytes] = {}
+            with self._findings.gathering():
+                head = await self._heads.get(commit) if commit not in self._lost else None
+                if head is not None:
+                    parts = decoded_head(self._reader.fold, head, self._layout.commit(commit)).parts
+                    digests = {each.offset: each.digest for part in parts for each in part.attachments}
+            self._digests = commit, digests
+        return self._digests[1].get(offset) or attachment_digest(body)
 
     async def _chunk(self, key: str) -> None:
         name = Digest(key.rpartition("/")[2])
@@ -172,6 +191,17 @@ class Verifying(Generic[S, C]):
             except Damaged:
                 if await self._get(key) is not None:
                     raise
+
+    def _learn(self, number: int, link: _Link) -> None:
+        known = self._links.setdefault(number, link)
+        if known.id != link.id:
+            self._apart("P2", f"two commits have number {number}", known.key, link.key)
+
+    def _apart(self, rule: str, what: str, *keys: str) -> None:
+        """Objects that cannot all be of this log."""
+        for key in dict.fromkeys(keys):
+            others = [each for each in keys if each != key]
+            self._findings.say(key, rule, f"{what}; see {', '.join(others)}" if others else what)
 
     # ---- all of them together
 
@@ -206,17 +236,18 @@ class Verifying(Generic[S, C]):
         for snapshot in self._snapshots:
             link = self._links.get(snapshot.number)
             if link is not None and link.id != snapshot.id:
-                self._findings.say(self._layout.snapshot(snapshot.number), "S1", "the state at another commit")
+                key = self._layout.snapshot(snapshot.number)
+                self._apart("S1", f"a snapshot that is not of commit {snapshot.number}", key, link.key)
         if floor > newest + 1:
             what = "a floor above the newest snapshot"
             self._findings.say(self._layout.floor(floor), "F1", what)
         numbers = sorted(self._links)
         for number in numbers:
-            before, link, key = self._links.get(number - 1), self._links[number], self._layout.commit(number)
+            before, link = self._links.get(number - 1), self._links[number]
             if before is None or not link.after:
                 continue  # R8: a commit after nothing is the beginning of a mended log
             if link.after != before.id or link.at < before.at:
-                self._findings.say(key, "C2", "a commit that does not follow the one before it", f"commit {number}")
+                self._apart("C2", f"commit {number} does not follow the one before it", link.key, before.key)
         covered = max([entry.last for each in self._snapshots for entry in each.pasts], default=EMPTY)
         start = max(covered, floor - 1, EMPTY) + 1
         for number in range(start, max(numbers, default=EMPTY)):
@@ -227,8 +258,7 @@ class Verifying(Generic[S, C]):
     async def _states(self) -> None:
         """Each snapshot's state can be had, and is the one that the commits lead to from the one before it."""
         reader, fold = self._reader, self._reader.fold
-        named = [entry for snapshot in self._snapshots for entry in snapshot.pasts]
-        heads = Heads(self._store, self._layout, named)
+        heads = self._heads
         tip: Tip[S] | None = Tip(fold.empty()) if EMPTY + 1 in self._links else None
         for snapshot in sorted(self._snapshots, key=lambda each: each.number):
             loaded: Tip[S] | None = None

@@ -9,6 +9,7 @@ from merpati.log.api import Damaged
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.changes import Kept
 from merpati.mailbox.folder import Folder
+from merpati.mailbox.names import normalised
 from merpati.mailbox.state import MailState
 from merpati.mailbox.values import BodyMissing
 from merpati.mailbox.verbs.restore import NOWHERE
@@ -25,6 +26,8 @@ class Restored:
     folders: int = 0
     messages: int = 0
     lost: int = 0
+    shut: tuple[str, ...] = ()
+    """Folders into which nothing can be brought back, for they are damaged now: rebuild, or bring back beside."""
 
 
 async def restored(
@@ -34,16 +37,28 @@ async def restored(
 
     `beside`: not into place, but into folders below this name.  Nothing that is there now is changed or removed.
     """
-    folders = [past.find(folder)] if folder else list(past.folders.values())
+    folders = [_named(past, folder)] if folder else list(past.folders.values())
     done = Restored()
     for each in folders:
         target = f"{beside}/{each.name}" if beside else each.name
-        messages = lost = 0
-        async for batch, missing in _batches(account, each, past, uids):
-            lost += missing
-            messages += await account.restore(batch, each.keywords, target)
-        done = Restored(done.folders + bool(messages), done.messages + messages, done.lost + lost)
+        # R6: of a folder that was damaged then, what is known of it comes back
+        messages, lost, shut = 0, past.shut[each.id].lost if each.id in past.shut else 0, done.shut
+        try:
+            async for batch, missing in _batches(account, each, past, uids):
+                lost += missing
+                messages += await account.restore(batch, each.keywords, target)
+        except Damaged:
+            if folder:
+                raise
+            shut = (*shut, target)
+        done = Restored(done.folders + bool(messages), done.messages + messages, done.lost + lost, shut)
     return done
+
+
+def _named(past: MailState, name: str) -> Folder:
+    """A folder, damaged or not.  Raises `NoSuchFolder`."""
+    key = past.names.get(normalised(name))
+    return past.folders[key] if key in past.shut and key is not None else past.find(name)
 
 
 async def _batches(

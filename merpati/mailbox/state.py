@@ -257,6 +257,8 @@ def _copied(state: MailState, change: Copied, number: int) -> MailState:
 
 
 def _summary_at(state: MailState, origin: tuple[int, int]) -> Summary:
+    if origin == (0, 0):  # nobody knows: it is made anew of the message
+        return b""
     folder, uid = origin
     columns = _folder(state, folder).columns
     row = columns.row(uid)

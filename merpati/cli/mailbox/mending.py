@@ -1,4 +1,4 @@
-"""`merpati mailbox verify|restore ADDRESS`: what is wrong with a mailbox, and bringing back what it had."""
+"""`merpati mailbox verify|restore|rebuild ADDRESS`: what is wrong with a mailbox, what it had, and making it anew."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import typer
 
 from merpati.cli.common import ConfigOption, JsonOption, out, print_json, run
 from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of
-from merpati.errors import MerpatiError, Permanent
-from merpati.log.verifying import verified
+from merpati.errors import Permanent
+from merpati.mailbox.auditing import Audited, audited
+from merpati.mailbox.rebuilding import Rebuilt, rebuilt
 from merpati.mailbox.restoring import Restored, restored
 
 
@@ -40,37 +41,50 @@ def restore(
         print_json(done)
     else:
         out.print(f"{done.messages} messages brought back into {done.folders} folders")
-    if done.lost:
-        if not json:
+        if done.lost:
             out.print(f"{done.lost} messages cannot be read", style="red")
+        for name in done.shut:
+            out.print(
+                f"{name} is damaged now: rebuild the mailbox, or bring it back --beside", style="red", markup=False
+            )
+    if done.lost or done.shut:
         raise typer.Exit(1)
 
 
 @app.command("verify")
 def verify(address: Address, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Read everything and say what is wrong; exit status 1 if anything is."""
+    """Read everything and say what is wrong, and what is lost by it; exit status 1 if anything is."""
 
-    async def work() -> tuple[int, list[str]]:
+    async def work() -> Audited:
         async with mailbox(config, address) as account:
-            wrong = [str(error) for error in await verified(account.log.reader)]
-            read = 0
-            for name in (await account.refresh()).folders:
-                view = await account.folder(name)
-                for row in range(view.exists):
-                    try:
-                        async for _ in account.body_stream(view.body(row)):
-                            pass
-                        read += 1
-                    except MerpatiError as error:
-                        wrong.append(f"{name} UID {view.uids[row]}: {error}")
-            return read, wrong
+            return await audited(account)
 
-    read, wrong = run(work())
+    found = run(work())
     if json:
-        print_json({"messages": read, "wrong": wrong})
+        print_json(found)
     else:
-        out.print(f"{read} messages read and right")
-        for line in wrong:
-            out.print(line, style="red", markup=False)
-    if wrong:
+        out.print(f"{found.messages} messages read and right")
+        for each in found.wrong:
+            out.print(str(each), style="red", markup=False)
+    if found.wrong:
+        raise typer.Exit(1)
+
+
+@app.command("rebuild")
+def rebuild(address: Address, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Make a mailbox anew from its log, around damage.  Nothing is written over; status 1 if anything is lost."""
+
+    async def work() -> Rebuilt:
+        async with mailbox(config, address) as account:
+            return await rebuilt(account)
+
+    done = run(work())
+    if json:
+        print_json(done)
+    else:
+        how = "as it was" if done.exact else "around damage"
+        out.print(f"{done.messages} messages, {how}, in a snapshot at commit {done.commit}")
+        for each in done.lost:
+            out.print(f"lost: {each}", style="red", markup=False)
+    if done.lost:
         raise typer.Exit(1)

@@ -41,9 +41,14 @@ def with_birth(decide: Decider[R], now: float) -> Decider[R]:
         state.check_writable()
         if state.born:
             return decide(state)
-        first = state.new_uidvalidity(now)
-        birth = Born(tuple((name, use, first + count) for count, (name, use) in enumerate(FOLDERS)))
-        decision = decide(apply_to_tree(state, birth, state.number + 1))
-        return Decision(decision.answer, [birth, *decision.changes], decision.attachments)
+        first = birth(state, now)
+        decision = decide(apply_to_tree(state, first, state.number + 1))
+        return Decision(decision.answer, [first, *decision.changes], decision.attachments)
 
     return decide_born
+
+
+def birth(state: MailState, now: float) -> Born:
+    """The change that makes the first folders."""
+    first = state.new_uidvalidity(now)
+    return Born(tuple((name, use, first + count) for count, (name, use) in enumerate(FOLDERS)))
