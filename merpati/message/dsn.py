@@ -154,7 +154,7 @@ def _human_part(report: DeliveryReport) -> bytes:
         for outcome in outcomes:
             source = f"{safe_line(outcome.remote)} said: " if outcome.remote else ""
             lines.append(f"  <{safe_line(outcome.recipient)}>")
-            lines.append(f"      {source}{safe_line(outcome.diagnostic)[:MAX_DIAGNOSTIC] or outcome.status}")
+            lines.append(f"      {source}{safe_line(outcome.diagnostic)[:MAX_DIAGNOSTIC] or safe_line(outcome.status)}")
             if outcome.retry_until is not None and action == Action.DELAYED:
                 lines.append(f"      It will be tried until {format_date(outcome.retry_until)}.")
     text = "\n".join(lines) + "\n"

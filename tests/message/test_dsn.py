@@ -4,7 +4,7 @@ import email
 import email.policy
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -187,6 +187,7 @@ EVIL = st.one_of(
 
 
 @given(EVIL, EVIL, EVIL, st.binary(max_size=300))
+@example("", "\r0", "", b"")
 def test_no_word_of_a_stranger_adds_a_line_or_a_part(one: str, two: str, three: str, octets: bytes) -> None:
     # C5
     outcome = RecipientReport(
