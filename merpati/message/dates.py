@@ -5,9 +5,9 @@ Called by the summary and by whatever composes a header.  The moment is always p
 
 from __future__ import annotations
 
-import calendar
 import re
 import time
+from datetime import date
 from typing import NamedTuple
 
 from merpati.message.comments import strip_comments
@@ -17,6 +17,7 @@ MAX_DATE = 200
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_NUMBERS = {name.lower().encode(): number for number, name in enumerate(_MONTHS, 1)}
+_EPOCH = date(1970, 1, 1).toordinal()
 _LAST_MOMENT = 253_402_300_799  # the end of the year 9999
 # RFC 5322 section 4.3.  The military letters say nothing, so they are -0000 like any other unknown word.
 _ZONES = {b"edt": -4, b"est": -5, b"cdt": -5, b"cst": -6, b"mdt": -6, b"mst": -7, b"pdt": -7, b"pst": -8}
@@ -44,14 +45,17 @@ def read_date(value: bytes) -> SentDate | None:
         return None
     day_text, month_text, year_text, hour, minute, second, zone, zone_name = match.groups()
     year, month, day = _year(year_text), _MONTH_NUMBERS.get(month_text.lower(), 0), int(day_text)
-    if not month or year < 1900 or not 1 <= day <= calendar.monthrange(year, month)[1]:
+    if not month or year < 1900:
+        return None
+    try:
+        midnight = date(year, month, day).toordinal() - _EPOCH
+    except ValueError:  # no such day
         return None
     # RFC 5322 section 3.3: 60 is a leap second.
     if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60:
         return None
-    local = calendar.timegm((year, month, day, int(hour), int(minute), int(second or 0)))
-    midnight = calendar.timegm((year, month, day, 0, 0, 0))
-    return SentDate(local - 60 * _offset(zone, zone_name), midnight // 86_400)
+    local = midnight * 86_400 + int(hour) * 3600 + int(minute) * 60 + int(second or 0)
+    return SentDate(local - 60 * _offset(zone, zone_name), midnight)
 
 
 def _year(digits: bytes) -> int:

@@ -91,7 +91,7 @@ def field_value(raw: bytes, field: Field) -> bytes:
 
 def one_line(text: str) -> str:
     """Text with each run of control characters (an encoded word may hold CR, LF, NUL) as one space."""
-    return _CONTROLS.sub(" ", text)
+    return text if text.isprintable() else _CONTROLS.sub(" ", text)
 
 
 class Headers:

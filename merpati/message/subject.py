@@ -13,7 +13,8 @@ MAX_SUBJECT = 1_000
 _BLOB = r"\[[^\[\]]*+\]\s*+"
 _LEADER = re.compile(rf"(?:{_BLOB})*(?:re|fwd?)\s*+(?:{_BLOB})?:", re.IGNORECASE)
 _BLOB_AHEAD = re.compile(_BLOB)
-_SPACE = re.compile(r"\s+")
+_MARKS = re.compile(r"[\[:(]")
+"""Without any of these there is no blob, no leader and no trailer."""
 
 
 def base_subject(subject: str) -> tuple[str, bool]:
@@ -22,8 +23,10 @@ def base_subject(subject: str) -> tuple[str, bool]:
     Case is kept: the collation that compares it folds it.
     """
     # Step 1: runs of white space are one space.
-    text = _SPACE.sub(" ", subject[:MAX_SUBJECT]).strip()
+    text = " ".join(subject[:MAX_SUBJECT].split())
     answered = False
+    if _MARKS.search(text) is None:
+        return text, answered
     while True:
         # Step 2: trailers.
         while text[-5:].lower() == "(fwd)":

@@ -13,8 +13,8 @@ from merpati.message.address_list import parse_address_list
 from merpati.message.content import Part
 from merpati.message.dates import read_date
 from merpati.message.encoded_words import decode_words
-from merpati.message.envelope import render_envelope
-from merpati.message.headers import Field, field_value, one_line
+from merpati.message.envelope import Values, envelope_of, header_values
+from merpati.message.headers import one_line
 from merpati.message.mime import scan
 from merpati.message.structure import render_structure
 from merpati.message.subject import MAX_SUBJECT, base_subject
@@ -25,7 +25,6 @@ MAX_NAME = 200
 """Characters of an author's name or address that are kept."""
 
 _MESSAGE_ID = re.compile(rb"<([^<>\s]{1,998}+)>")
-_KEPT = frozenset((b"date", b"subject", b"from", b"message-id", b"in-reply-to", b"references"))
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,14 +59,14 @@ def summarise(raw: bytes, root: Part | None = None) -> Summary:
     """The summary of a message; `root` is `scan(raw)` if the caller has it already."""
     root = root or scan(raw)
     body, structure = render_structure(raw, root)
-    values = _first_values(raw, root.fields)
-    date = read_date(values[b"date"]) if b"date" in values else None
-    subject = one_line(decode_words(values.get(b"subject", b"")))[:MAX_SUBJECT]
+    values = header_values(raw, root.fields)
+    date = read_date(values[b"date"][0]) if b"date" in values else None
+    subject = one_line(decode_words(_first(values, b"subject")))[:MAX_SUBJECT]
     base, is_answer = base_subject(subject)
-    name, author = _author(values.get(b"from", b""))
+    name, author = _author(_first(values, b"from"))
     return Summary(
         len(raw),
-        render_envelope(raw, root.fields),
+        envelope_of(values),
         body,
         structure,
         date and date.seconds,
@@ -77,19 +76,14 @@ def summarise(raw: bytes, root: Part | None = None) -> Summary:
         is_answer,
         name,
         author,
-        next(iter(_message_ids(values.get(b"message-id", b""))), ""),
-        next(iter(_message_ids(values.get(b"in-reply-to", b""))), ""),
-        _message_ids(values.get(b"references", b"")),
+        _message_id(_first(values, b"message-id")),
+        _message_id(_first(values, b"in-reply-to")),
+        _message_ids(_first(values, b"references")),
     )
 
 
-def _first_values(raw: bytes, fields: tuple[Field, ...]) -> dict[bytes, bytes]:
-    values: dict[bytes, bytes] = {}
-    for field in fields:
-        name = field[0]
-        if name in _KEPT and name not in values:
-            values[name] = field_value(raw, field)
-    return values
+def _first(values: Values, name: bytes) -> bytes:
+    return values[name][0] if name in values else b""
 
 
 def _author(value: bytes) -> tuple[str, str]:
@@ -98,6 +92,11 @@ def _author(value: bytes) -> tuple[str, str]:
             address = (local + b"@" + domain).decode("utf-8", "replace")
             return one_line(decode_words(name or b""))[:MAX_NAME], one_line(address)[:MAX_NAME]
     return "", ""
+
+
+def _message_id(value: bytes) -> str:
+    found = _MESSAGE_ID.search(value)
+    return found[1].decode("utf-8", "replace") if found else ""
 
 
 def _message_ids(value: bytes) -> tuple[str, ...]:
