@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+from merpati.clock import ManualClock
+from merpati.ids import AccountId
 from merpati.log.api import Tip
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
@@ -17,7 +20,22 @@ from merpati.mailbox.carrying.maildir import MaildirReader, MaildirWriter
 from merpati.mailbox.carrying.mbox import MboxReader, MboxWriter
 from merpati.mailbox.carrying.values import Carried
 from merpati.mailbox.state import MailState
-from tests.mailbox.worlds import mail, mailboxes
+from tests.mailbox.worlds import ACCOUNT, mail, mailboxes
+
+OTHER = AccountId("c" * 26)
+
+
+class Hurried(ManualClock):
+    """Time that passes when somebody waits for it."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.gather(super().sleep(seconds), self.advance(max(0.0, seconds)))
+
+
+async def empty(start: float = 1_800_000_000.0) -> MailAccount:
+    """An account of another installation, of a later time."""
+    return mailboxes(clock=Hurried(start)).account(OTHER)
+
 
 NAMES = ["INBOX", "Work", "Work/a.b", "Work/a.b/deep", "Entwürfe/日本", ".hidden", "a&b", "x.mbox", "x.mbox/mbox"]
 
@@ -38,7 +56,7 @@ async def everything(account: MailAccount) -> Everything:
 
 async def filled() -> MailAccount:
     """Folders of all sorts of names; small and large messages; flags and keywords."""
-    account = await mailboxes().open("b" * 26)
+    account = await mailboxes(clock=Hurried()).open(ACCOUNT)
     for number, name in enumerate(NAMES):
         flags = ("\\Seen", "$a") if number % 2 else ("\\Flagged", "\\Draft", "\\Answered", "Long-Keyword")
         sizes = (0, 400_000) if number < 2 else (0,)

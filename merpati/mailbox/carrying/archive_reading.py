@@ -37,6 +37,8 @@ from merpati.mailbox.carrying.values import MAX_MESSAGE, Incoming, Unreadable
 
 MAX_UID = (1 << 32) - 1
 ZSTD = b"\x28\xb5\x2f\xfd"
+MAX_TAIL = 1 << 20
+"""Bytes that may stand behind the last member."""
 _GZIP_WINDOW = 31
 
 
@@ -47,15 +49,19 @@ class Unzipped:
         self._file = file
         self._raw = file.read(PIECE)
         self._zip = zlib.decompressobj(_GZIP_WINDOW) if self._raw.startswith(GZIP) else None
-        self._ready = b""
+        self._pending = False
+        """Whether zlib may have more without being given any."""
+        self._ended = False
+        self._ready, self._at = b"", 0
         if self._raw.startswith(ZSTD):
             raise Unreadable("this is compressed with zstd: unpack it with zstd -dc first")
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; nothing at the end."""
-        while not self._ready and self._raw:
-            self._fill()
-        data, self._ready = self._ready[:size], self._ready[size:]
+        while self._at == len(self._ready) and not self._ended:
+            self._ready, self._at = self._filled(), 0
+        data = self._ready[self._at : self._at + size]
+        self._at += len(data)
         return data
 
     def exactly(self, size: int) -> bytes:
@@ -69,22 +75,33 @@ class Unzipped:
             left -= len(piece)
         return b"".join(pieces)
 
-    def _fill(self) -> None:
-        if self._zip is None:
-            self._ready, self._raw = self._raw, self._file.read(PIECE)
-            return
+    def finish(self) -> None:
+        """Read to the end, for what was unpacked is only checked there.  Raises `Unreadable`."""
+        for _ in range(MAX_TAIL // BLOCK):
+            if not self.read(BLOCK):
+                break
+        if self._zip is not None:
+            raise Unreadable("the archive ends in the middle")
+
+    def _filled(self) -> bytes:
+        if not self._raw and not self._pending:
+            self._raw = self._file.read(PIECE)
+            self._ended = not self._raw
+        if self._zip is None or self._ended:
+            data, self._raw = self._raw, b""
+            return data
         try:
-            self._ready = self._zip.decompress(self._raw, PIECE)
+            data = self._zip.decompress(self._raw, PIECE)
         except zlib.error:
             raise Unreadable("the archive is damaged: from here on it cannot be unpacked") from None
-        self._raw = self._zip.unconsumed_tail
+        self._raw, self._pending = self._zip.unconsumed_tail, len(data) == PIECE
         if self._zip.eof:
-            # several files of gzip one after another are one; what else follows is padding of a tape
             self._raw = self._zip.unused_data or self._file.read(PIECE)
-            self._zip = zlib.decompressobj(_GZIP_WINDOW)
-            self._raw = self._raw if self._raw.startswith(GZIP) else b""
-        elif not self._raw:
-            self._raw = self._file.read(PIECE)
+            self._pending = False
+            # several files of gzip one after another are one; what else follows is padding
+            self._ended = not self._raw.startswith(GZIP)
+            self._zip = None if self._ended else zlib.decompressobj(_GZIP_WINDOW)
+        return data
 
 
 class ArchiveReader:
@@ -118,6 +135,7 @@ class ArchiveReader:
             name, size = found
             if name == END:
                 decoded(self._member(name, size, MAX_INDEX), End, name)
+                self._bytes.finish()
                 return
             index = INDEX.match(name)
             if index is None or index[1] not in self._paths:

@@ -84,8 +84,9 @@ class Place:
     left: int = 0
     """Messages that are still aside: ask again."""
     moved: int = 0
-    there: bool = False
-    """It was brought before."""
+    """Messages that have new UIDs, for they went into a folder that was there."""
+    merged: bool = False
+    """Its messages went into a folder that was there."""
 
 
 def begin(origin: Origin, now: float, limits: MailboxLimits) -> Decider[Bringing]:
@@ -146,7 +147,7 @@ def place(origin: Origin, now: float, limits: MailboxLimits) -> Decider[Place]:
         if aside is None:
             raise NoSuchFolder("the folder that is being filled has been removed", folder=origin.aside)
         if aside.name != origin.aside:
-            return Decision(Place(aside.uidvalidity == origin.uidvalidity, aside.uidvalidity, there=True))
+            return Decision(Place(aside.uidvalidity == origin.uidvalidity, aside.uidvalidity))
         target = state.folders.get(state.names.get(checked_name(origin.name, limits), 0))
         if target is None or target.uidnext == 1:
             return _becoming(state, origin, aside, target, now, limits)
@@ -185,7 +186,8 @@ def _adding(aside: Folder, new: Sequence[Brought]) -> tuple[list[Change], list[b
     flags = [name for each in new for name in each.message.flags]
     keywords = new_keywords(flags, aside.keywords, strict=False)
     table = aside.keywords + keywords
-    rows, bodies = [], []
+    rows: list[Row] = []
+    bodies: list[bytes] = []
     for each in new:
         message, body = each.message, -1
         if message.body or message.large is None:
@@ -249,4 +251,4 @@ def _merging(state: MailState, origin: Origin, aside: Folder, target: Folder) ->
     left = aside.columns.length - len(rows)
     if not left:
         changes += [_mark(target, origin), Removed(aside.id)]
-    return Decision(Place(False, target.uidvalidity, left, len(rows)), changes)
+    return Decision(Place(False, target.uidvalidity, left, len(rows), merged=True), changes)
