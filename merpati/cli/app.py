@@ -8,6 +8,7 @@ import typer
 
 from merpati import __version__
 from merpati.cli import check, demo, directory, mailbox, serve, trace
+from merpati.telemetry import configure_logging
 
 app = typer.Typer(
     name="merpati",
@@ -30,7 +31,8 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
     ] = False,
-) -> None: ...
+) -> None:
+    configure_logging()  # standard output is for what was asked; `serve` says more about it
 
 
 app.command("demo")(demo.command)

@@ -15,10 +15,13 @@ import typer
 from rich.table import Table
 
 from merpati.auth.credentials import Secret
-from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run
+from merpati.cli.common import ConfigOption, JsonOption, err, load_settings, out, print_json, run
+from merpati.cli.mailbox.common import when
 from merpati.components import Components
-from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry
+from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry, RemovedEntry
+from merpati.directory.names import domain_of
 from merpati.errors import Permanent
+from merpati.upkeep.deleting import Purged, purge_removed
 
 domain = typer.Typer(no_args_is_help=True, help="Domains that mail is taken in for.")
 account = typer.Typer(no_args_is_help=True, help="Accounts: someone with a mailbox and a password.")
@@ -198,8 +201,16 @@ def _set_enabled(address: str, enabled: bool, config: str | None, as_json: bool)
 
 
 @account.command("list")
-def account_list(of: OfDomain = "", config: ConfigOption = None, json: JsonOption = False) -> None:
+def account_list(
+    of: OfDomain = "",
+    removed: Annotated[bool, typer.Option("--removed", help="Those that were removed and are not all gone.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
     """List accounts."""
+    if removed:
+        _list_removed(of, config, json)
+        return
 
     async def work() -> list[AccountEntry]:
         async with Components(load_settings(config)) as parts:
@@ -211,6 +222,28 @@ def account_list(of: OfDomain = "", config: ConfigOption = None, json: JsonOptio
     else:
         rows = [[e.address, e.id, "yes" if e.enabled else "no", str(e.quota or "none")] for e in entries]
         _table(["address", "id", "enabled", "quota"], rows)
+
+
+def _list_removed(of: str, config: str | None, as_json: bool) -> None:
+    async def work() -> list[RemovedEntry]:
+        async with Components(load_settings(config)) as parts:
+            return await parts.directory.removed(of)
+
+    rows = [[entry.address, entry.id, when(entry.at), _stage(entry)] for entry in run(work())]
+    names = ["address", "id", "removed", "mailbox"]
+    if as_json:
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        _table(names, rows)
+
+
+def _stage(entry: RemovedEntry) -> str:
+    """What has become of its mailbox (PROTOCOL.md, section D)."""
+    if entry.emptied_at:
+        return "gone"
+    if entry.closed:
+        return "purged"
+    return "being purged" if entry.purging or entry.at_once else "kept"
 
 
 @account.command("show")
@@ -233,15 +266,41 @@ def account_show(address: Address, config: ConfigOption = None, json: JsonOption
 
 
 @account.command("remove")
-def account_remove(address: Address, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Remove an account: it takes no mail and logs in no more."""
+def account_remove(
+    address: Address,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove its mail now, not in 7 days; also if it was removed before.")
+    ] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Remove an account: it takes no mail and logs in no more; its mailbox goes in 7 days."""
 
-    async def work() -> None:
+    async def work() -> Purged:
         async with Components(load_settings(config)) as parts:
-            await parts.directory.remove_account(address)
+            await parts.directory.remove_account(address, purge=purge)
+            if not purge:
+                return Purged()
+            gone = {entry.id for entry in await parts.directory.removed(domain_of(address)) if entry.at_once}
+            return await purge_removed(parts.directory, parts.mailboxes, parts.clock, only=gone)
 
-    run(work())
+    done = run(work())
     _removed(address, json)
+    if purge and not json:
+        out.print(f"{done.objects} objects with {done.bytes} bytes purged, the rest goes in an hour", markup=False)
+    for _, why in done.failures:
+        err.print(f"merpati: not purged yet, it will be tried again: {why}", markup=False)
+
+
+@account.command("restore")
+def account_restore(address: Address, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Undo a removal of the last 7 days: the mailbox and the password come back."""
+
+    async def work() -> AccountEntry:
+        async with Components(load_settings(config)) as parts:
+            return await parts.directory.restore_account(address)
+
+    _say(run(work()), "restored", json)
 
 
 @alias.command("add")

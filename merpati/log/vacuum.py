@@ -65,8 +65,11 @@ class Vacuum:
         self._grace = grace
         self._retention = max(retention, grace)
 
-    async def run(self) -> Vacuumed:
-        """Remove what is not needed.  Raises `Damaged` if a snapshot that stays cannot be read: nothing is removed."""
+    async def run(self, *, dry_run: bool = False) -> Vacuumed:
+        """Remove what is not needed, or just say what that is.
+
+        Raises `Damaged` if a snapshot that stays cannot be read: nothing is removed.
+        """
         now = await store_time(self._store, self._layout, self._reader.dice)
         # V3: the objects are listed before the snapshots: what a later snapshot needs is young, or needed by these too
         old = [info async for info in self._objects() if info.modified < now - self._grace]
@@ -74,11 +77,12 @@ class Vacuum:
         stay = kept(listed, now, self._retention, self._grace)
         needed = await self._needed([info.key for info in listed if info.key in stay])
         gone = [info for info in listed if info.key not in stay]
-        # V4: snapshots first: what is named by one that is there, is there
-        await self._delete([info.key for info in gone])
         unneeded = [info for info in old if info.key not in needed]
         unneeded += await self._low_floors(now)
-        await self._delete([info.key for info in unneeded])
+        if not dry_run:
+            # V4: snapshots first: what is named by one that is there, is there
+            await self._delete([info.key for info in gone])
+            await self._delete([info.key for info in unneeded])
         return Vacuumed(len(gone), len(unneeded), sum(info.size for info in (*gone, *unneeded)))
 
     async def _objects(self) -> AsyncIterator[ObjectInfo]:

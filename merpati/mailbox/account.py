@@ -172,9 +172,9 @@ class MailAccount:
         """Write packs anew without the mail that no state in the window has; how many packs went."""
         return await Reclaim(self.log, addresses, grace=self.log.grace, retention=retention).run()
 
-    async def vacuum(self, retention: float = RETENTION) -> Vacuumed:
-        """Remove what no snapshot in the window needs."""
-        return await Vacuum(self.log.reader, grace=self.log.grace, retention=retention).run()
+    async def vacuum(self, retention: float = RETENTION, *, dry_run: bool = False) -> Vacuumed:
+        """Remove what no snapshot in the window needs, or just say what that is."""
+        return await Vacuum(self.log.reader, grace=self.log.grace, retention=retention).run(dry_run=dry_run)
 
     async def tidy(self, least: int) -> None:
         """All of it, as it is done now and then."""

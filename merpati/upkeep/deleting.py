@@ -60,7 +60,7 @@ async def purge_removed(
     *,
     retention: float = RETENTION,
     remembered: float = REMEMBERED,
-    only: Collection[AccountId] = (),
+    only: Collection[AccountId] | None = None,
 ) -> Purged:
     """One round: every removed account (or `only` these) as far as it may go now.  Hourly is often enough.
 
@@ -71,7 +71,7 @@ async def purge_removed(
     purge = Purge(directory, mailboxes, clock, retention, remembered)
     say, done = logger("upkeep"), Purged()
     for entry in await directory.removed():
-        if only and entry.id not in only:
+        if only is not None and entry.id not in only:
             continue
         try:
             done += await purge.step(entry)

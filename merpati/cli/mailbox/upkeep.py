@@ -1,4 +1,4 @@
-"""`merpati mailbox compact|vacuum ADDRESS`: what is done by itself too, done now."""
+"""`merpati mailbox compact|vacuum`: what is done by itself too, done now."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, run
+from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run
 from merpati.cli.mailbox.common import Address, app, mailbox, tell
+from merpati.components import Components
 from merpati.errors import Permanent
+from merpati.events import longest_reference
 from merpati.settings import UNITS, seconds
+from merpati.upkeep.blobs import BlobVacuum
+from merpati.upkeep.everything import Cleaned, clean_everything, clean_mailbox
 
 
 @app.command("compact")
@@ -26,19 +30,60 @@ def compact(address: Address, config: ConfigOption = None, json: JsonOption = Fa
 
 @app.command("vacuum")
 def vacuum(
-    address: Address,
+    address: Annotated[str, typer.Argument(metavar="[ADDRESS]", help="local@domain; else --all.")] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every mailbox in the store, removed accounts, and large bodies.")
+    ] = False,
     keep: Annotated[str, typer.Option(metavar="SPAN", help="Keep what the states of this span need.")] = "7d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, say what would go.")] = False,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Remove what no state in the window needs."""
 
-    async def work() -> dict[str, int]:
+    async def work() -> Cleaned:
         if keep[-1:] not in UNITS or not keep[:-1].isdigit():
             raise Permanent(f"{keep} is no span such as 7d")
+        if everything == bool(address):
+            raise Permanent("say which mailbox, or --all")
+        if everything:
+            return await _everything(config, seconds(keep), dry_run)
         async with mailbox(config, address) as account:
-            packs = await account.reclaim(seconds(keep))
-            done = await account.vacuum(seconds(keep))
-            return {"packs": packs, "snapshots": done.snapshots, "objects": done.objects, "bytes": done.bytes}
+            return await clean_mailbox(account, seconds(keep), dry_run=dry_run)
 
-    tell(run(work()), json)
+    done = run(work())
+    counts = {"packs": done.packs, "snapshots": done.snapshots, "objects": done.objects, "bytes": done.bytes}
+    if everything:
+        _tell_all(done, counts, json)
+    else:
+        tell(counts, json)
+
+
+async def _everything(config: str | None, keep: float, dry_run: bool) -> Cleaned:
+    async with Components(load_settings(config)) as parts:
+        horizon = longest_reference(parts.tiers)
+        blobs = BlobVacuum(parts.store, parts.clock, parts.dice, retention=keep, horizon=horizon)
+        return await clean_everything(
+            parts.store, parts.directory, parts.mailboxes, parts.clock, blobs, retention=keep, dry_run=dry_run
+        )
+
+
+def _tell_all(done: Cleaned, counts: dict[str, int], as_json: bool) -> None:
+    """Whatever was done; and status 1 if anything could not be."""
+    bodies = {"bodies": done.blobs.blobs, "removed": done.blobs.removed, "bytes": done.blobs.bytes}
+    purged = {
+        "ended": done.purged.ended, "objects": done.purged.objects, "bytes": done.purged.bytes,
+        "waiting": done.purged.waiting, "forgotten": done.purged.forgotten,
+    }  # fmt: skip
+    if as_json:
+        failures = [{"what": what, "why": why} for what, why in done.failures]
+        print_json({"mailboxes": done.mailboxes, **counts, "accounts": purged, "blobs": bodies, "failures": failures})
+    else:
+        for name, part in (
+            (f"{done.mailboxes} mailboxes", counts), ("removed accounts", purged), ("large bodies", bodies)
+        ):  # fmt: skip
+            out.print(f"{name}: " + "  ".join(f"{key} {count}" for key, count in part.items()), markup=False)
+        for what, why in done.failures:
+            out.print(f"not done: {what}: {why}", markup=False)
+    if done.failures:
+        raise typer.Exit(1)
