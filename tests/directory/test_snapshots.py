@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from merpati.clock import ManualClock
 from merpati.directory.editing import INSTALLATION, log_of
 from merpati.directory.log_directory import LogDirectory
 from merpati.directory.open import RHYTHM, open_directory
@@ -22,6 +21,7 @@ from merpati.objects.api import ObjectInfo
 from merpati.objects.memory import MemoryStore
 from merpati.objects.wrapped import WrappedStore
 from merpati.telemetry import Metrics
+from tests.upkeep.idle import HastyClock
 
 DOMAIN = log_of("example.org")
 QUICK = Rhythm(snapshot=10, compaction=50)
@@ -78,7 +78,7 @@ class Site:
     """A bucket, and directories of processes that begin and end."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
+        self.clock = HastyClock()  # writers give way to each other, and nobody moves the time on
         self.bare = MemoryStore(self.clock)
         self.store = Counted(self.bare)
         self._seed = 0
@@ -118,8 +118,8 @@ async def test_ten_thousand_accounts_added_one_by_one_open_in_few_round_trips() 
     directory = site.directory(counted=True)
     assert len(await directory.accounts("example.org")) == many
     opening = dict(site.store.requests)
-    # two logs; of the large one a listing, a snapshot, eleven chunks at once, and 99 commits, ever more of them at once
-    assert site.store.rounds <= 18, opening
+    # two logs; of the large one the listings, a snapshot, eleven chunks at once, and up to 99 commits
+    assert site.store.rounds <= 14, opening
     assert sum(opening.values()) <= 140, opening
     assert (await directory.account("USER77@example.org")).quota == 77  # type: ignore[union-attr]
 
