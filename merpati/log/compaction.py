@@ -16,7 +16,7 @@ from merpati.log.commit_log import CommitLog
 from merpati.log.commits import attachment_digest, decoded
 from merpati.log.floor import raise_floor
 from merpati.log.frame import Kind, head_of
-from merpati.log.layout import counted_down, last_number
+from merpati.log.layout import counted_down, last_number, numbered
 from merpati.log.packs import PACK, PackDraft
 from merpati.log.past import encoded_past
 from merpati.log.reading import Moment, Reader
@@ -184,7 +184,7 @@ class Compaction(Generic[S, C]):
         if await self._reader.floor() <= end:
             await raise_floor(self._store, self._layout, end + 1)
         oldest = await anext(self._store.list(self._layout.commits, limit=1), None)
-        if oldest is None or last_number(oldest.key) > end:
+        if oldest is None or not numbered(oldest.key) or last_number(oldest.key) > end:
             return 0
         # P5: only what the newest snapshot still answers for
         below = min(await self._old_floor(), end + 1)
@@ -198,10 +198,10 @@ class Compaction(Generic[S, C]):
         """The highest floor that is older than the grace period."""
         now = await store_time(self._store, self._layout, self._reader.dice)
         async for info in self._store.list(self._layout.floors):
-            if now - info.modified > self._grace:
+            if now - info.modified > self._grace and numbered(info.key):
                 return counted_down(info.key)
         return 0
 
     async def _below(self, number: int, after: str) -> list[str]:
         listed = self._store.list(self._layout.commits, after=after, limit=DELETED_AT_ONCE)
-        return [info.key async for info in listed if last_number(info.key) < number]
+        return [info.key async for info in listed if numbered(info.key) and last_number(info.key) < number]

@@ -15,6 +15,7 @@ from merpati.log.compaction import Compacted, Compaction
 from merpati.log.packs import Address
 from merpati.log.reclaim import Reclaim
 from merpati.log.vacuum import RETENTION, Vacuum, Vacuumed
+from merpati.objects.api import Full
 
 S = TypeVar("S")
 
@@ -34,9 +35,14 @@ class Tidied:
 
 async def tidy(log: CommitLog[S, Any], addresses: Addresses[S], *, least: int, retention: float = RETENTION) -> Tidied:
     """Compact if there are `least` commits to move, then reclaim and vacuum.  Raises what these raise."""
-    compacted = await Compaction(log, grace=log.grace).run(least)
-    reclaimed = await Reclaim(log, addresses, grace=log.grace, retention=retention).run()
-    return Tidied(compacted, reclaimed, await Vacuum(log.reader, grace=log.grace, retention=retention).run())
+    vacuum = Vacuum(log.reader, grace=log.grace, retention=retention)
+    try:
+        compacted = await Compaction(log, grace=log.grace).run(least)
+        reclaimed = await Reclaim(log, addresses, grace=log.grace, retention=retention).run()
+    except Full:  # what is not needed any more makes room
+        await vacuum.run()
+        raise
+    return Tidied(compacted, reclaimed, await vacuum.run())
 
 
 def no_attachments(state: object) -> Iterable[Address]:

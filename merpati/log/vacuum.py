@@ -5,11 +5,12 @@ May crash anywhere and run twice, also beside itself, beside writers and beside 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from merpati.log.layout import counted_down
+from merpati.log.api import Damaged
+from merpati.log.layout import counted_down, numbered
 from merpati.log.reading import Reader
 from merpati.log.snapshots import Snapshot, read_snapshot
 from merpati.log.storetime import store_time
@@ -68,14 +69,16 @@ class Vacuum:
     async def run(self, *, dry_run: bool = False) -> Vacuumed:
         """Remove what is not needed, or just say what that is.
 
-        Raises `Damaged` if a snapshot that stays cannot be read: nothing is removed.
+        Raises `Damaged` if a snapshot that stays cannot be read, or the newest lacks what it names (V4): then nothing
+        is removed, for what is to be removed may be all that is left.
         """
         now = await store_time(self._store, self._layout, self._reader.dice)
         # V3: the objects are listed before the snapshots: what a later snapshot needs is young, or needed by these too
-        old = [info async for info in self._objects() if info.modified < now - self._grace]
-        listed = [info async for info in self._store.list(self._layout.snapshots)]
+        objects = {info.key: info async for info in self._objects()}
+        old = [info for info in objects.values() if info.modified < now - self._grace]
+        listed = [info async for info in self._store.list(self._layout.snapshots) if numbered(info.key)]
         stay = kept(listed, now, self._retention, self._grace)
-        needed = await self._needed([info.key for info in listed if info.key in stay])
+        needed = await self._needed([info.key for info in listed if info.key in stay], objects)
         gone = [info for info in listed if info.key not in stay]
         unneeded = [info for info in old if info.key not in needed]
         unneeded += await self._low_floors(now)
@@ -90,19 +93,39 @@ class Vacuum:
             async for info in self._store.list(f"{self._layout.prefix}/{kind}/"):
                 yield info
 
-    async def _needed(self, keys: Sequence[str]) -> set[str]:
+    async def _needed(self, keys: Sequence[str], objects: Mapping[str, ObjectInfo]) -> set[str]:
         needed: set[str] = set()
         for key in keys:
             try:
                 snapshot = await read_snapshot(self._store, self._layout, counted_down(key))
             except NotFound:  # another vacuum was quicker
                 continue
+            if not needed:
+                await self._check_whole(snapshot, objects)
             needed |= names_in(self._reader, snapshot)
         return needed
 
+    async def _check_whole(self, snapshot: Snapshot, objects: Mapping[str, ObjectInfo]) -> None:
+        """V4, for the newest snapshot."""
+        if (damage := self._reader.doubt(snapshot.number)) is not None:
+            raise damage
+        for key in sorted(names_in(self._reader, snapshot) - objects.keys()):
+            try:
+                await self._store.head(key)  # it may only be listed late
+            except NotFound:
+                if await self._is_there(self._layout.snapshot(snapshot.number)):
+                    raise Damaged("missing, and the newest snapshot names it", key=key, rule="S1") from None
+
+    async def _is_there(self, key: str) -> bool:
+        try:
+            await self._store.head(key)
+        except NotFound:
+            return False
+        return True
+
     async def _low_floors(self, now: float) -> list[ObjectInfo]:
         """Floors below the highest that is old enough for deleting."""
-        listed = [info async for info in self._store.list(self._layout.floors)]
+        listed = [info async for info in self._store.list(self._layout.floors) if numbered(info.key)]
         old = [info for info in listed if info.modified < now - self._grace]
         return old[1:]
 

@@ -17,6 +17,7 @@ from merpati.log.commit_log import CommitLog
 from merpati.log.compaction import Compacted, Compaction
 from merpati.log.keeping import keep_snapshot
 from merpati.log.reclaim import Reclaim
+from merpati.log.tidying import tidy
 from merpati.log.vacuum import RETENTION, Vacuum, Vacuumed
 from merpati.mailbox.api import BodyRef
 from merpati.mailbox.bodies import Address, address_of, addresses
@@ -180,9 +181,7 @@ class MailAccount:
         """All of it, as it is done now and then."""
         if self.log.tip is not None:
             must_live(self.log.tip.state)
-        await self.compact(least)
-        await self.reclaim()
-        await self.vacuum()
+        await tidy(self.log, addresses, least=least)
 
     def past_folder(self, folder: Folder, past: MailState) -> FolderAt:
         """A folder of an earlier state."""

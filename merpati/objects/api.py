@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from merpati.errors import Permanent
+from merpati.errors import Permanent, Unavailable
 
 
 class NotFound(Permanent):
@@ -19,6 +19,13 @@ class NotFound(Permanent):
 
 class Exists(Permanent):
     """`create` found the key taken.  Perhaps by this very call, its first answer lost: read the key to know."""
+
+
+class Full(Unavailable):
+    """The store has no room for this write, and nothing of it was done.  Reading and deleting go on."""
+
+    code = 452  # RFC 5321 section 4.2.2: insufficient system storage
+    enhanced = "4.3.1"  # RFC 3463 section 3.4: mail system full
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class ObjectInfo:
 
 
 class ObjectStore(Protocol):
-    """Where mail is kept.  All methods raise `Unavailable` when the store cannot be reached or is out of space."""
+    """Where mail is kept.  All methods raise `Unavailable` when it cannot be reached; those that write, `Full` too."""
 
     async def get(self, key: str) -> bytes:
         """The whole object.  Raises `NotFound`."""

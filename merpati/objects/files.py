@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from merpati.clock import Clock
 from merpati.errors import Unavailable, Unknown
-from merpati.objects.api import Exists, NotFound, ObjectInfo
+from merpati.objects.api import Exists, Full, NotFound, ObjectInfo
 from merpati.objects.keys import checked, checked_prefix
 
 THREADS = 16
@@ -292,6 +292,6 @@ def _mapped(error: OSError, key: str) -> Exception:
     if isinstance(error, FileExistsError):
         return Exists("object exists", key=key)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unavailable("the mail store is full", enhanced="4.3.1", key=key, reason=str(error), lasting=True)
+        return Full("the mail store is full", key=key, reason=str(error), lasting=True)
     # EIO, EROFS, EMFILE, EACCES …: nothing was made visible
     return Unavailable("the mail store cannot be used", key=key, reason=str(error))

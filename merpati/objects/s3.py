@@ -6,6 +6,7 @@ Every error of obstore is mapped here to NotFound, Exists, Unavailable (nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store as _Bucket
 
 from merpati.errors import Unavailable, Unknown
-from merpati.objects.api import Exists, NotFound, ObjectInfo
+from merpati.objects.api import Exists, Full, NotFound, ObjectInfo
 from merpati.objects.keys import checked, checked_prefix
 from merpati.objects.location import S3Location
 
@@ -33,6 +34,9 @@ PART = 8 << 20
 """Bytes of a part of a streamed object."""
 DELETE_BATCH = 1000
 """Keys one DeleteObjects request may name."""
+
+_FULL = re.compile(r"status code: 507 |<Code>(?:[A-Za-z]*QuotaExceeded|XMinioStorageFull|InsufficientStorage)</Code>")
+"""How stores say that a bucket, or all of them, has no room: MinIO, Ceph, SeaweedFS and WebDAV's word for it."""
 
 T = TypeVar("T")
 
@@ -185,6 +189,8 @@ def _mapped(error: Exception, key: str, *, writing: bool) -> Exception:
     if isinstance(error, NotFoundError | FileNotFoundError):
         return NotFound("no such object", key=key)
     reason = " ".join(str(error).split())[:500]
+    if writing and _FULL.search(reason):
+        return Full("the mail store is full", key=key, reason=reason, lasting=True)
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return Unavailable("the mail store refuses us", key=key, reason=reason, lasting=True)
     if not writing and "InvalidRange" in reason:
