@@ -15,7 +15,7 @@ from merpati.log.api import EMPTY
 from merpati.log.layout import log_of
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.mailboxes import AllMailboxes
-from merpati.objects.api import ObjectStore
+from merpati.objects.api import Full, ObjectStore
 from merpati.upkeep.blobs import BlobsVacuumed, BlobVacuum
 from merpati.upkeep.deleting import Purged, purge_removed
 from merpati.upkeep.logs import MAILBOX, kind_of, log_ids
@@ -39,7 +39,10 @@ class Cleaned:
 
 async def clean_mailbox(account: MailAccount, retention: float, *, dry_run: bool = False) -> Cleaned:
     """One of them.  Raises `Damaged`, `Unavailable`."""
-    packs = 0 if dry_run else await account.reclaim(retention)
+    try:
+        packs = 0 if dry_run else await account.reclaim(retention)
+    except Full:  # there is no room for smaller packs before the rest has gone
+        packs = 0
     done = await account.vacuum(retention, dry_run=dry_run)
     return Cleaned(1, packs, done.snapshots, done.objects, done.bytes)
 

@@ -30,7 +30,7 @@ from merpati.log.reclaim import Reclaim
 from merpati.log.tidying import Addresses, no_attachments
 from merpati.log.vacuum import RETENTION, Vacuum, Vacuumed
 from merpati.mailbox.bodies import addresses
-from merpati.objects.api import ObjectStore
+from merpati.objects.api import Full, ObjectStore
 from merpati.service import Tasks
 from merpati.telemetry import Metrics, logger
 from merpati.upkeep.claiming import Claims
@@ -237,12 +237,17 @@ class Rounds:
     async def _tidy(self, log: CommitLog[Any, Any], needed: Addresses[Any], worth: Worth) -> str:
         began, grace = self._clock.monotonic(), log.grace
         compacted, reclaimed, vacuumed = Compacted(), 0, Vacuumed()
-        if worth.compact or worth.truncate:
-            compacted = await Compaction(log, grace=grace).run(1 if worth.compact else NEVER)
-        if worth.reclaim:
-            reclaimed = await Reclaim(log, needed, grace=grace, retention=self._retention).run()
+        vacuum = Vacuum(log.reader, grace=grace, retention=self._retention)
+        try:
+            if worth.compact or worth.truncate:
+                compacted = await Compaction(log, grace=grace).run(1 if worth.compact else NEVER)
+            if worth.reclaim:
+                reclaimed = await Reclaim(log, needed, grace=grace, retention=self._retention).run()
+        except Full:  # what is not needed any more makes room
+            await vacuum.run()
+            raise
         if worth.vacuum:
-            vacuumed = await Vacuum(log.reader, grace=grace, retention=self._retention).run()
+            vacuumed = await vacuum.run()
         removed = compacted.deleted + vacuumed.snapshots + vacuumed.objects
         if not (compacted.commits or reclaimed or removed):
             return "nothing"
