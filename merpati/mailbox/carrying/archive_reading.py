@@ -112,7 +112,7 @@ class ArchiveReader:
         self._file = open(source, "rb") if isinstance(source, Path) else source  # noqa: SIM115
         self._place = str(source) if isinstance(source, Path) else "standard input"
         self._bytes = Unzipped(self._file)
-        name, size = self._next() or ("", 0)
+        name, size = self._first()
         if name != HEAD:
             raise Unreadable(f"{self._place} is no archive of a mailbox: it does not begin with {HEAD}")
         self.head = _checked_head(decoded(self._member(name, size, MAX_HEAD), Head, name))
@@ -172,6 +172,12 @@ class ArchiveReader:
             place = f"{folder.name} UID {line.uid}"
             yield Incoming(folder.name, content, line.flags, line.date, "", place, "", lost, line.uid)
 
+    def _first(self) -> tuple[str, int]:
+        try:
+            return self._next() or ("", 0)
+        except Unreadable:  # whatever it is, no archive
+            return "", 0
+
     def _next(self) -> tuple[str, int] | None:
         """Name and size of the next member that is a file; None at the end."""
         while True:
@@ -181,7 +187,7 @@ class ArchiveReader:
             try:
                 info = tarfile.TarInfo.frombuf(block, "utf-8", "replace")
             except tarfile.HeaderError:
-                raise Unreadable(f"{self._place} is no archive of a mailbox, or damaged: it is no tar") from None
+                raise Unreadable("the archive is damaged: from here on it is no tar") from None
             if info.size < 0:
                 raise Unreadable("the archive is damaged: a member of less than no bytes")
             if info.type in (tarfile.REGTYPE, tarfile.AREGTYPE):

@@ -1,0 +1,117 @@
+"""`merpati mailbox export` and `import` as an operator meets them."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.test_commands import PASSWORD, Shell
+
+F = "From a@b.test Sun Sep 13 12:26:40 2020\n"
+
+
+@pytest.fixture
+def shell(tmp_path: pathlib.Path) -> Shell:
+    shell = Shell(tmp_path)
+    assert shell.run("domain add here.test").returncode == 0
+    for name in ("ann", "bob"):
+        assert shell.run(f"account add {name}@here.test", PASSWORD).returncode == 0
+    (tmp_path / "Old.mbox").write_text(f"{F}Subject: one\nStatus: RO\n\nwords\n\n{F}Subject: two\n\nwords\n\n")
+    assert shell.run("mailbox import ann@here.test Old.mbox").returncode == 0
+    return shell
+
+
+def subjects(shell: Shell, address: str, folder: str = "Old") -> list[tuple[int, str, str]]:
+    shown = json.loads(shell.run(f"mailbox show {address} --folder {folder} --json").stdout)
+    return [(row["uid"], row["subject"], row["flags"]) for row in shown["messages"]]
+
+
+ANN = [(1, "one", "\\Seen"), (2, "two", "")]
+
+
+@pytest.mark.parametrize("target", ["out", "out.tar.gz", "out.tar", "boxes --format mbox", "x.mbox --folder Old"])
+def test_what_is_told_from_the_name_comes_in_as_it_went_out(shell: Shell, target: str) -> None:
+    assert subjects(shell, "ann@here.test") == ANN
+    done = json.loads(shell.run(f"mailbox export ann@here.test {target} --json").stdout)
+    assert (done["messages"], done["lost"]) == (2, 0)
+    place = target.split()[0]
+    into = "--folder Old" if place == "x.mbox" else ""
+    for new in (2, 0):
+        done = json.loads(shell.run(f"mailbox import bob@here.test {place} {into} --json").stdout)
+        assert (done["messages"], done["there"]) == (new, 2 - new)
+    assert subjects(shell, "bob@here.test") == ANN
+
+
+def test_an_export_is_as_of_an_earlier_time_if_it_is_asked_for(shell: Shell) -> None:
+    number = json.loads(shell.run("mailbox show ann@here.test --json").stdout)["commit"]
+    (shell.folder / "New.mbox").write_text(f"{F}Subject: three\n\nwords\n")
+    assert "messages 1" in shell.run("mailbox import ann@here.test New.mbox --folder Old").stdout
+    assert "messages 2" in shell.run(f"mailbox export ann@here.test then.tar.gz --commit {number}").stdout
+    assert "messages 3" in shell.run("mailbox export ann@here.test now.tar.gz --at 0s").stdout
+    shell.run("mailbox import bob@here.test then.tar.gz")
+    assert subjects(shell, "bob@here.test") == ANN
+
+
+def test_all_accounts_go_into_a_folder_of_archives(shell: Shell) -> None:
+    done = json.loads(shell.run("mailbox export --all backup --json").stdout)
+    assert (done["messages"], done["failed"]) == (2, 0)
+    assert sorted(path.name for path in (shell.folder / "backup").iterdir()) == [
+        "ann@here.test.tar.gz",
+        "bob@here.test.tar.gz",
+    ]
+    again = shell.run("mailbox export --all backup --json")
+    assert again.returncode == 1 and json.loads(again.stdout)["failed"] == 2
+    assert "there already" in json.loads(again.stdout)["notes"][0]
+
+
+def merpati(shell: Shell, line: str, **streams: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "merpati", *line.split()], cwd=shell.folder, **streams)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["", "--format mbox --folder Old"])
+def test_one_mailbox_flows_into_another(shell: Shell, form: str) -> None:
+    into = "--folder Old" if form else ""
+    out = merpati(shell, f"mailbox export ann@here.test - {form}", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    back = merpati(shell, f"mailbox import bob@here.test - {into} --json", stdin=out.stdout, stdout=subprocess.PIPE)
+    assert json.loads(back.communicate(timeout=100)[0])["messages"] == 2
+    assert b"messages 2" in out.communicate(timeout=100)[1]
+    assert (out.returncode, back.returncode) == (0, 0)
+    assert subjects(shell, "bob@here.test") == ANN
+
+
+WRONG = [
+    ("export ann@here.test", "ADDRESS TARGET"),
+    ("export --all backup ann@here.test", "--all goes with no address"),
+    ("export ann@here.test Old.mbox --folder Old", "there already"),
+    ("export ann@here.test Old.mbox", "there already"),
+    ("export ann@here.test out --folder None", "no such folder"),
+    ("export ann@here.test out.tar.gz --commit 99", "commit"),
+    ("export ann@here.test - --format maildir", "to standard output"),
+    ("export ann@here.test - --format mbox", "to standard output"),
+    ("import ann@here.test nowhere", "is not there"),
+    ("import ann@here.test merpati.toml", "none of Maildir, mbox and archive"),
+    ("import ann@here.test merpati.toml --format mbox", "does not begin with"),
+    ("import ann@here.test merpati.toml --format archive", "is no archive"),
+    ("import ann@here.test Old.mbox --format maildir", "no Maildir"),
+    ("import ann@here.test Old.mbox --format archive", "Old.mbox is no archive"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), WRONG)
+def test_what_cannot_be_done_is_one_line_and_status_1(shell: Shell, line: str, words: str) -> None:
+    done = shell.run(f"mailbox {line}")
+    assert done.returncode == 1 and words in done.stderr
+    assert subjects(shell, "ann@here.test") == ANN
+
+
+def test_a_message_that_is_refused_is_named_and_the_status_is_1(shell: Shell) -> None:
+    (shell.folder / "New.mbox").write_text(f"{F}{F}Subject: three\n\nwords\n")
+    done = shell.run("mailbox import ann@here.test New.mbox")
+    assert done.returncode == 1
+    assert "messages 1" in done.stdout and "refused 1" in done.stdout
+    assert "New.mbox message 1: it is empty" in done.stdout
