@@ -186,8 +186,10 @@ class Compaction(Generic[S, C]):
         oldest = await anext(self._store.list(self._layout.commits, limit=1), None)
         if oldest is None or not numbered(oldest.key) or last_number(oldest.key) > end:
             return 0
-        # P5: only what the newest snapshot still answers for
-        below = min(await self._old_floor(), end + 1)
+        below = await self._old_floor()
+        # P5: only what the newest snapshot still answers for.  Which that is, is asked once the floor is old: then the
+        # snapshot of a compaction that ran beside the one that raised it has been written, or never will be (S5)
+        below = min(below, covered(await self._reader.newest_head()) + 1)
         deleted, last = 0, ""
         while keys := await self._below(below, last):
             await self._store.delete(keys)

@@ -21,6 +21,7 @@ from merpati.log.api import Damaged, Fold, Parted, Tip
 from merpati.log.compress import compressed, decompressed
 from merpati.log.frame import PREAMBLE, Kind, check_preamble, head_of, sealed
 from merpati.log.layout import Layout
+from merpati.log.storetime import store_time
 from merpati.objects.api import NotFound, ObjectStore
 
 S = TypeVar("S")
@@ -29,6 +30,9 @@ S = TypeVar("S")
 class TooLate(Temporary):
     """A snapshot took so long that what it builds upon may be gone; nothing was done, and the next one will do it."""
 
+
+RELIED_UPON = 1800.0
+"""G/2: seconds after which a vacuum may have removed older snapshots because of a newer one (V2)."""
 
 _SIZE = 8
 """Bytes of the uncompressed length that stands behind a chunk's preamble."""
@@ -207,9 +211,40 @@ async def write_snapshot(
         raise TooLate("this snapshot took too long", key=layout.snapshot(tip.number))
     # S1: chunks first, the snapshot last: who can read a snapshot can read all of it
     await store.create(layout.snapshot(tip.number), sealed(Kind.SNAPSHOT, _encoder.encode(snapshot)))
-    if not timely():
-        # paused on the way: the vacuum may have taken our chunks for left-overs before this could be seen
-        await store.delete([layout.snapshot(tip.number)])
+    if not timely() and not await _stays(store, layout, dice, snapshot):
         raise TooLate("this snapshot took too long", key=layout.snapshot(tip.number))
     chunks.settle()
     return snapshot
+
+
+async def _stays(store: ObjectStore, layout: Layout, dice: Dice, snapshot: Snapshot) -> bool:
+    """S5: whoever was paused on the way removes its snapshot, unless others have come to rely on it meanwhile."""
+    key = layout.snapshot(snapshot.number)
+    try:
+        there_for = await store_time(store, layout, dice) - (await store.head(key)).modified
+        if there_for > RELIED_UPON and await _whole(store, layout, snapshot):
+            return True
+    except NotFound:  # a vacuum was quicker
+        return False
+    # the vacuum may have taken our chunks for left-overs before this could be seen
+    await store.delete([key])
+    return False
+
+
+def named_by(layout: Layout, snapshot: Snapshot) -> set[str]:
+    """The keys of all that a snapshot names."""
+    return {
+        *(layout.chunk(name) for name in snapshot.chunks),
+        *(layout.pack(entry.name) for entry in snapshot.packs),
+        *(layout.past(entry.name) for entry in snapshot.pasts),
+    }
+
+
+async def _whole(store: ObjectStore, layout: Layout, snapshot: Snapshot) -> bool:
+    """Whether all is there that a snapshot names."""
+    for key in sorted(named_by(layout, snapshot)):
+        try:
+            await store.head(key)
+        except NotFound:
+            return False
+    return True

@@ -11,8 +11,8 @@ from typing import Any
 
 from merpati.log.api import Damaged
 from merpati.log.layout import counted_down, numbered
-from merpati.log.reading import Reader
-from merpati.log.snapshots import Snapshot, read_snapshot
+from merpati.log.reading import Moment, Reader
+from merpati.log.snapshots import Snapshot, TooLate, named_by, read_snapshot
 from merpati.log.storetime import store_time
 from merpati.objects.api import NotFound, ObjectInfo
 
@@ -72,6 +72,7 @@ class Vacuum:
         Raises `Damaged` if a snapshot that stays cannot be read, or the newest lacks what it names (V4): then nothing
         is removed, for what is to be removed may be all that is left.
         """
+        timely = self._reader.timely(Moment.now(self._reader.clock))
         now = await store_time(self._store, self._layout, self._reader.dice)
         # V3: the objects are listed before the snapshots: what a later snapshot needs is young, or needed by these too
         objects = {info.key: info async for info in self._objects()}
@@ -84,8 +85,10 @@ class Vacuum:
         unneeded += await self._low_floors(now)
         if not dry_run:
             # V4: snapshots first: what is named by one that is there, is there
-            await self._delete([info.key for info in gone])
-            await self._delete([info.key for info in unneeded])
+            for keys in ([info.key for info in gone], [info.key for info in unneeded]):
+                if not timely():
+                    raise TooLate("this vacuum took too long", key=self._layout.prefix)
+                await self._delete(keys)
         return Vacuumed(len(gone), len(unneeded), sum(info.size for info in (*gone, *unneeded)))
 
     async def _objects(self) -> AsyncIterator[ObjectInfo]:
@@ -136,9 +139,4 @@ class Vacuum:
 
 def names_in(reader: Reader[Any, Any], snapshot: Snapshot) -> set[str]:
     """The keys of all that a snapshot names."""
-    layout = reader.layout
-    return {
-        *(layout.chunk(name) for name in snapshot.chunks),
-        *(layout.pack(entry.name) for entry in snapshot.packs),
-        *(layout.past(entry.name) for entry in snapshot.pasts),
-    }
+    return named_by(reader.layout, snapshot)

@@ -92,7 +92,7 @@ def bend(account: MailAccount, missing: Missing) -> None:
         async def vacuum(retention: float = RETENTION) -> Vacuumed:
             return await Vacuum(reader, grace=0.0, retention=retention).run()
 
-        account.vacuum = vacuum  # type: ignore[method-assign]
+        account.vacuum = vacuum  # type: ignore[method-assign, assignment]
 
 
 async def reclaimed(account: MailAccount, retention: float) -> int:

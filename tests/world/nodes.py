@@ -266,6 +266,11 @@ class Node:
             self.start()
         raise Died
 
+    def end(self) -> None:
+        """The process dies, and none comes after it."""
+        if not self.process.dead.done():
+            self.process.dead.set_result(None)
+
     def bury(self) -> None:
         """Let what hangs come to its end."""
         for process, _ in self._processes:

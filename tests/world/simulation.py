@@ -105,6 +105,8 @@ class World:
         who += [(node, 900.0, lives.read) for node in nodes]
         who += [(node, 900.0, lives.keep) for node in nodes[:2]]
         await asyncio.gather(*(lives.live(n, self._throw(), plan.steps, pause, step) for n, pause, step in who))
+        for node in nodes:
+            node.end()
         await judged(self.truth, self._clock, self.told)
         for node in nodes:
             node.bury()

@@ -1,0 +1,185 @@
+"""Keepers beside each other, one of which sleeps: what one does is never undone by the other (rules S5, P5, V4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
+
+import pytest
+
+from merpati.clock import ManualClock
+from merpati.ids import SeededDice
+from merpati.log.api import Damaged
+from merpati.log.reading import GRACE
+from merpati.log.snapshots import RELIED_UPON, TooLate
+from merpati.log.verifying import verified
+from merpati.mailbox.account import MailAccount
+from merpati.objects.api import ObjectStore
+from merpati.objects.memory import MemoryStore
+from merpati.objects.wrapped import WrappedStore
+from tests.mailbox.worlds import ACCOUNT, LAYOUT, fresh, mailboxes, messages
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Paused(WrappedStore):
+    """Does something else before or after the first request of one kind for a key with some part."""
+
+    def __init__(self, inner: ObjectStore, operation: str, part: str, meanwhile: Work, *, after: bool = False) -> None:
+        super().__init__(inner)
+        self._wanted = (operation, part)
+        self._meanwhile: Work | None = meanwhile
+        self._after = after
+
+    async def create(self, key: str, data: bytes) -> None:
+        await self._request("create", key, lambda: super(Paused, self).create(key, data))
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        names = list(keys)
+        await self._request("delete", "".join(names[:1]), lambda: super(Paused, self).delete(names))
+
+    async def _request(self, operation: str, key: str, request: Callable[[], Awaitable[None]]) -> None:
+        now = self._wanted[0] == operation and self._wanted[1] in key
+        meanwhile = self._meanwhile if now else None
+        if meanwhile is not None:
+            self._meanwhile = None
+            if not self._after:
+                await meanwhile()
+        await request()
+        if meanwhile is not None and self._after:
+            await meanwhile()
+
+
+class Held(WrappedStore):
+    """Holds the first write to a key with some part until it may go."""
+
+    def __init__(self, inner: ObjectStore, part: str) -> None:
+        super().__init__(inner)
+        self._part = part
+        self.reached = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def create(self, key: str, data: bytes) -> None:
+        await self._hold(key)
+        await super().create(key, data)
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self._hold(key)
+        await super().put(key, data)
+
+    async def _hold(self, key: str) -> None:
+        if self._part in key and not self.reached.is_set():
+            self.reached.set()
+            await self.go.wait()
+
+
+async def bodies(account: MailAccount) -> set[bytes]:
+    view = await account.folder("INBOX", fresh=True)
+    return {await account.body(view.body(row)) for row in range(view.exists)}
+
+
+async def filled(store: MemoryStore, clock: ManualClock) -> MailAccount:
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    await account.append(messages(1))
+    await account.keep_snapshot()
+    await account.append(messages(2, 3))
+    return account
+
+
+async def test_a_snapshot_stays_that_others_have_come_to_rely_on_while_its_writer_slept() -> None:
+    """Found by the simulated world: the older ones had gone because of it, and then it went too."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    expected = await bodies(account)
+
+    async def meanwhile() -> None:
+        await clock.advance(3 * GRACE)
+        assert (await account.vacuum(GRACE)).snapshots > 0
+        await clock.advance(3 * GRACE)
+
+    sleeper = fresh(Paused(store, "create", "/snap/", meanwhile, after=True), clock)
+    await sleeper.compact()
+    await account.vacuum(GRACE)
+    assert await bodies(fresh(store, clock, 7)) == expected
+    assert await verified(account.log.reader) == []
+
+
+@pytest.mark.parametrize("slept", [RELIED_UPON + 1, GRACE + RELIED_UPON])
+async def test_a_snapshot_that_came_too_late_is_removed_by_its_writer(slept: float) -> None:
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    sleeper = fresh(Paused(store, "create", "/snap/", lambda: clock.advance(slept)), clock)
+    with pytest.raises(TooLate):
+        await sleeper.compact()
+    assert len([info async for info in store.list(LAYOUT.snapshots)]) == 1
+    assert len(await bodies(account)) == 3
+
+
+async def test_no_commit_is_deleted_because_of_a_snapshot_that_is_the_newest_no_more() -> None:
+    """Found by the simulated world: of two compactions side by side the later snapshot covered less."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    later, age = Held(store, "/snap/"), Held(store, "/now/")
+    past, earlier = Held(later, "/past/"), Held(age, "/snap/")
+    slow = mailboxes(past, clock, SeededDice(8)).account(ACCOUNT)
+    quick = mailboxes(earlier, clock, SeededDice(9)).account(ACCOUNT)
+
+    compacting = [asyncio.ensure_future(slow.compact())]  # as far as there are commits now
+    await past.reached.wait()
+    await account.append(messages(4))
+    compacting.append(asyncio.ensure_future(quick.compact()))  # one commit more
+    await earlier.reached.wait()
+    await slow.append(messages(5))
+    past.go.set()
+    await later.reached.wait()  # has seen no newer snapshot, and is about to write its own
+    earlier.go.set()
+    await age.reached.wait()  # has raised the floor to what its own snapshot covers
+    later.go.set()
+    await compacting[0]
+    await clock.advance(GRACE + 1)
+    age.go.set()
+    await compacting[1]
+
+    for _ in range(3):
+        await clock.advance(2 * GRACE)
+        await account.vacuum(GRACE)
+        await account.compact()
+    assert len(await bodies(fresh(store, clock, 7))) == 5
+
+
+async def test_a_snapshot_that_lacks_something_makes_no_other_go() -> None:
+    """V4: it may be one that its writer has died over; from the older ones everything can still be had."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    expected = await bodies(account)
+    await account.append(messages(4))
+    chunks = {info.key async for info in store.list(f"{LAYOUT.prefix}/chunk/")}
+    await account.keep_snapshot()
+    new = [info.key async for info in store.list(f"{LAYOUT.prefix}/chunk/") if info.key not in chunks]
+    await store.delete(new)
+    await clock.advance(3 * GRACE)
+    with pytest.raises(Damaged):
+        await account.vacuum(GRACE)
+    assert len([info async for info in store.list(LAYOUT.snapshots)]) == 2
+    assert expected < await bodies(fresh(store, clock, 7))
+
+
+async def test_a_vacuum_that_slept_removes_nothing_more() -> None:
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    for number in (5, 6):
+        await account.append(messages(number))
+        await account.keep_snapshot()
+    await clock.advance(3 * GRACE)
+    sleeper = fresh(Paused(store, "delete", "/snap/", lambda: clock.advance(GRACE), after=True), clock)
+    before = len(await bodies(account))
+    with pytest.raises(TooLate):
+        await sleeper.vacuum(GRACE)
+    assert len([info async for info in store.list(f"{LAYOUT.prefix}/chunk/")]) > 5
+    assert len(await bodies(fresh(store, clock, 7))) == before
