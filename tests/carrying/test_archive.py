@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from merpati.errors import Permanent
+from merpati.ids import SeededDice
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
 from merpati.mailbox.carrying.archive_reading import ArchiveReader
@@ -205,6 +207,42 @@ async def test_an_import_that_is_broken_off_anywhere_goes_on_without_doubles(tmp
             await from_archive(second, tmp_path / "a.tar.gz")
             assert await everything(second) == expected, commits
     assert 20 < commits < 40
+
+
+async def test_two_at_once_bring_each_message_once(tmp_path: Path) -> None:
+    await to_archive(await rich(), tmp_path / "a.tar.gz")
+    expected = await empty()
+    await from_archive(expected, tmp_path / "a.tar.gz")
+    clock = Hurried(1_800_000_000.0)
+    store = MemoryStore(clock)
+    nodes = [mailboxes(store, clock, SeededDice(seed)).account(OTHER) for seed in (1, 2, 3)]
+    done = await asyncio.gather(*(from_archive(node, tmp_path / "a.tar.gz") for node in nodes))
+    assert await seen(nodes[0]) == await seen(expected)
+    assert sum(one.messages for one in done) == 13
+
+
+@pytest.mark.parametrize("commit", range(1, 9))
+async def test_mail_that_is_delivered_meanwhile_stays_and_no_uid_is_given_twice(tmp_path: Path, commit: int) -> None:
+    await to_archive(await rich(), tmp_path / "a.tar.gz", "INBOX")
+    account = await empty()
+    through, count = account.log.commit, [0]
+
+    async def delivering(decide: Any) -> Any:
+        count[0] += 1
+        if count[0] == commit:
+            account.log.commit = through  # type: ignore[method-assign]
+            await account.append([Append("INBOX", mail("meanwhile"))])
+            account.log.commit = delivering  # type: ignore[method-assign]
+        return await through(decide)
+
+    account.log.commit = delivering  # type: ignore[method-assign]
+    await from_archive(account, tmp_path / "a.tar.gz")
+    uidvalidity, uidnext, *_, messages = (await seen(account))["INBOX"]
+    kept = uidvalidity == 1_700_000_000
+    assert len(messages) == (5 if count[0] >= commit else 4)
+    assert [message[0] for message in messages] == ([2, 3, 5, 6, 8][: len(messages)] if kept else [1, 2, 3, 4, 5])
+    assert uidnext == messages[-1][0] + 1 or len(messages) == 4
+    assert not [name for name in account.view().folders if name.startswith("Import")]
 
 
 def changed(source: Path, target: Path, change: Callable[[str, bytes], bytes | None]) -> Path:

@@ -7,7 +7,7 @@ on when it is run again, and one that was finished adds nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.carrying.archive_format import FolderLine
@@ -15,7 +15,7 @@ from merpati.mailbox.carrying.archive_reading import ArchiveReader
 from merpati.mailbox.carrying.arriving import batches, content_of, fit
 from merpati.mailbox.carrying.values import Carried, Incoming, Tally, Unreadable
 from merpati.mailbox.names import checked_name
-from merpati.mailbox.values import Append, BadName, MailboxLimits
+from merpati.mailbox.values import Append, BadName, MailboxLimits, NoSuchFolder
 from merpati.mailbox.verbs.bring import MARK, Bringing, Origin
 
 
@@ -69,7 +69,9 @@ class _Turn:
         self._state = await self._account.bring_begin(self._origin)
         entries = _entries(self.line.annotations)
         if entries and not self._state.done:
-            await self._account.set_metadata(self._origin.aside, entries)
+            # another import of the same archive may have put it into its place just now, entries and all
+            with suppress(NoSuchFolder):
+                await self._account.set_metadata(self._origin.aside, entries)
 
     async def take(self, batch: Sequence[Incoming]) -> None:
         if self._state.done or not batch or batch[-1].uid < self._state.uidnext:
