@@ -148,26 +148,50 @@ async def test_a_body_that_two_accounts_share_outlives_the_one_and_goes_with_the
     assert await here.keys(ann) == []
 
 
-async def test_bodies_are_only_listed_and_never_read(here: Installation) -> None:
-    for address in (ANN, BOB):
-        id = await here.add(address)
-        await deliver(here, id, await put(here, nonce=id.__hash__() & 0xFFFF))
+async def test_no_body_is_read_large_or_small(here: Installation) -> None:
+    ann = await here.add(ANN)
+    await deliver(here, ann, await put(here))
     await here.clock.advance(HORIZON + 1)
-    touched: Counter[str] = Counter()
+    for count in range(10):
+        await here.mailboxes.account(ann).append([Append("INBOX", mail(count, 200_000))])
+    await here.mailboxes.account(ann).keep_snapshot()
+    read: Counter[str] = Counter()
 
     class Watched(SteppingStore):
         async def get(self, key: str) -> bytes:
-            touched[key.partition("/")[0]] += 1
-            return await super().get(key)
+            data = await super().get(key)
+            read[key.partition("/")[0]] += len(data)
+            return data
 
         async def get_range(self, key: str, start: int, end: int) -> bytes:
-            touched[key.partition("/")[0]] += 1
+            read[key.partition("/")[0]] += end - start
             return await super().get_range(key, start, end)
 
     async def go_on(step: int) -> None: ...
 
-    await BlobVacuum(Watched(here.store, go_on), here.clock, SeededDice(3)).run()
-    assert touched["accounts"] > 0 and touched["blobs"] == 0
+    watched = Watched(here.store, go_on)
+    assert (await BlobVacuum(watched, here.clock, SeededDice(3)).run()).logs == 3
+    assert read["blobs"] == 0 and 0 < read["accounts"] < 600_000
+
+
+async def test_a_compaction_that_moves_what_is_read_does_no_harm() -> None:
+    at, steps = 1, 2
+    while at <= steps:
+        here = Installation()
+        ann = await here.add(ANN, mails=2)
+        await deliver(here, ann, await put(here))
+        await here.clock.advance(HORIZON + 1)
+        await here.mailboxes.account(ann).compact()
+        await here.clock.advance(GRACE + 1)
+
+        async def act(number: int, at: int = at, here: Installation = here, ann: AccountId = ann) -> None:
+            if number == at:
+                await here.mailboxes.account(ann).tidy(1)
+
+        stepping = SteppingStore(here.store, act)
+        assert (await BlobVacuum(stepping, here.clock, SeededDice(5)).run()).removed == 0
+        at, steps = at + 1, stepping.steps
+    assert steps > 10
 
 
 # ---- nothing is removed on a guess
