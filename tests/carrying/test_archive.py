@@ -35,6 +35,8 @@ from tests.carrying.everything import (
 )
 from tests.mailbox.worlds import mail, mailboxes
 
+SAMPLES = Path(__file__).parents[1] / "samples" / "archive"
+
 
 async def seen(account: MailAccount) -> dict[str, Any]:
     """All that a client can see but MODSEQs and MAILBOXIDs, of all folders that were ever used."""
@@ -207,6 +209,17 @@ async def test_an_import_that_is_broken_off_anywhere_goes_on_without_doubles(tmp
             await from_archive(second, tmp_path / "a.tar.gz")
             assert await everything(second) == expected, commits
     assert 20 < commits < 40
+
+
+async def test_an_archive_of_the_first_version_is_read() -> None:
+    account = await empty()
+    await from_archive(account, SAMPLES / "version-1.tar.gz")
+    found = await seen(account)
+    assert found["INBOX"][:2] == (1_700_000_000, 4) and found["INBOX"][7] == ("$label",)
+    assert found["INBOX"][-1] == [(1, ("\\Seen", "$label"), 1_700_000_000, mail(1)), (3, (), 1_700_000_000, mail(3))]
+    assert found["Work/2024"][-1] == [(1, ("\\Flagged",), 1_600_000_000, mail(4))]
+    assert found["Work"][8] == {"/private/comment": b"\xff"}
+    assert "Gone" in found[""][1]
 
 
 async def test_two_at_once_bring_each_message_once(tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ MAX_LEADING = 1000
 
 _SENDER = re.compile(rb"\AReturn-Path:[ \t]*<([!-~]{1,320})>[ \t]*\r?\n", re.IGNORECASE)
 _LONE_LF = re.compile(rb"(?<!\r)\n")
-_LONE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 _LENGTH = re.compile(rb"^Content-Length:[ \t]*([0-9]{1,12})[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -113,7 +112,7 @@ def _lines(message: Outgoing, content: Content, base: str) -> Iterator[bytes]:
     """One message with its From line, its fields, and the blank line behind it."""
     head = content.head(status.MAX_HEADER)
     whole = len(head) == content.size
-    kept = any(_LONE.search(piece) for piece in _whole_lines(content.pieces()))
+    kept = not all(_crlf_alone(piece) for piece in _whole_lines(content.pieces()))
     marks = [status.KEPT] if kept else []
     last = b"".join(content.pieces(content.size - 1))
     if last != b"\n":
@@ -123,6 +122,11 @@ def _lines(message: Outgoing, content: Content, base: str) -> Iterator[bytes]:
     yield status.written(message.uid, message.flags, marks, base)
     yield from quoting(_with_lf(_body(content, head, whole), kept))
     yield b"\n" if last == b"\n" else b"\n\n"
+
+
+def _crlf_alone(data: bytes) -> bool:
+    """Whether each CR and LF belongs to a CRLF."""
+    return data.count(b"\r") == data.count(b"\n") == data.count(b"\r\n")
 
 
 def _body(content: Content, head: bytes, whole: bool) -> Iterator[bytes]:
