@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import pytest
 
 from merpati.clock import Clock
-from merpati.errors import MerpatiError
+from merpati.errors import MerpatiError, Permanent
 from merpati.ids import AccountId
 from merpati.log.api import Tip
 from merpati.log.floor import raise_floor
 from merpati.log.reading import GRACE
 from merpati.log.snapshots import write_snapshot
+from merpati.log.vacuum import RETENTION
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
 from merpati.mailbox.mailboxes import AllMailboxes
@@ -247,3 +248,34 @@ async def test_a_purge_that_slept_through_all_of_another_leaves_nothing_behind()
         sleeper.wake()
         await in_virtual_time(here.clock, task)
         assert await here.keys(ann) == []
+
+
+async def test_a_removal_that_is_undone_at_any_request_is_undone_whole_or_refused() -> None:
+    at, steps, outcomes = 1, 2, set[bool]()
+    while at <= steps:
+        here = Installation()
+        ann = await here.add(ANN, mails=2)
+        await here.add(BOB, mails=1)
+        await here.directory.remove_account(ANN)
+        await here.clock.advance(RETENTION + 1)
+        back = False
+
+        async def act(number: int, at: int = at, here: Installation = here) -> None:
+            nonlocal back
+            if number == at:
+                try:
+                    await here.new_directory().restore_account(ANN)
+                    back = True
+                except Permanent:
+                    pass
+
+        stepping = SteppingStore(here.store, act)
+        await purged(here, stepping)
+        if back:
+            assert len(await subjects(here.process().account(ann))) == 2
+            assert await here.directory.removed() == []
+        else:
+            await nothing_is_left(here, ann)
+        outcomes.add(back)
+        at, steps = at + 1, stepping.steps
+    assert outcomes == {True, False}
