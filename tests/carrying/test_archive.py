@@ -222,6 +222,61 @@ async def test_an_archive_of_the_first_version_is_read() -> None:
     assert "Gone" in found[""][1]
 
 
+@pytest.mark.parametrize("target", ["empty", "used", "the same"])
+async def test_nobody_ever_sees_a_uid_below_those_he_was_told_of(tmp_path: Path, target: str) -> None:
+    """RFC 9051 section 2.3.1.1, at every commit, for every name and UIDVALIDITY that was shown."""
+    account = await rich()
+    await to_archive(account, tmp_path / "a.tar.gz")
+    if target == "the same":
+        await account.expunge("INBOX", [2], only_deleted=False)
+        await account.delete("Work")
+    other = account if target == "the same" else await empty()
+    if target == "used":
+        await other.append([Append("INBOX", mail("own")), Append("Work", mail("own"))], create=True)
+    uidnexts: dict[tuple[str, int], int] = {}
+    messages: dict[tuple[str, int, int], str] = {}
+    through, commits = other.log.commit, [0]
+
+    async def watched(decide: Any) -> Any:
+        outcome = await through(decide)
+        commits[0] += 1
+        for name, info in other.view().folders.items():
+            shown, folder = (name, info.uidvalidity), await other.folder(name)
+            before = uidnexts.get(shown, 1)
+            for row, uid in enumerate(folder.uids):
+                known = messages.setdefault((*shown, uid), folder.email_id(row))
+                assert known == folder.email_id(row), "a UID is another message's"
+                assert uid >= before or (*shown, uid) in told, "a UID came up behind"
+            assert info.uidnext >= before
+            uidnexts[shown] = info.uidnext
+        told.update(messages)
+        return outcome
+
+    told: set[tuple[str, int, int]] = set()
+    other.log.commit = watched  # type: ignore[method-assign]
+    await other.append([Append("Junk", mail("first"))])
+    await from_archive(other, tmp_path / "a.tar.gz")
+    await other.append([Append(name, mail(f"{name} last")) for name in ("INBOX", "Work", "Junk")])
+    assert commits[0] > 30
+
+
+async def test_what_was_brought_is_in_the_snapshots_and_outlives_compaction(tmp_path: Path) -> None:
+    await to_archive(await rich(), tmp_path / "a.tar.gz")
+    clock = Hurried(1_800_000_000.0)
+    store = MemoryStore(clock)
+    account = mailboxes(store, clock).account(OTHER)
+    await from_archive(account, tmp_path / "a.tar.gz")
+    expected = await seen(account)
+    await account.keep_snapshot()
+    assert await seen(mailboxes(store, clock).account(OTHER)) == expected
+    await account.compact()
+    await clock.advance(2 * 3600)
+    await account.tidy(1)
+    later = mailboxes(store, clock).account(OTHER)
+    assert await seen(later) == expected
+    assert (await from_archive(later, tmp_path / "a.tar.gz")).messages == 0
+
+
 async def test_two_at_once_bring_each_message_once(tmp_path: Path) -> None:
     await to_archive(await rich(), tmp_path / "a.tar.gz")
     expected = await empty()
