@@ -47,6 +47,9 @@ class Fate:
     late: bool
     """… and whether that one is still applied."""
     stops: float = 0.0
+    """How often it is stopped for a while."""
+    sleep: float = 0.0
+    """If it is not to die then: for how many seconds it is stopped instead."""
 
 
 class Process:
@@ -54,6 +57,8 @@ class Process:
 
     def __init__(self, clock: VirtualClock, crooked: CrookedClock, dice: Dice, fate: Fate) -> None:
         self.dead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.slept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it is stopped instead of dying."""
         self.buried = False
         """The world is over: nothing hangs any more."""
         self.requests = 0
@@ -83,27 +88,31 @@ class Process:
     async def request(self, made: Awaitable[T]) -> T:
         """One request of the store."""
         self.requests += 1
-        last = self.requests >= self._fate.last
+        last = self.requests >= self._fate.last and not (self._fate.sleep and self.slept.done())
         try:
-            await self._moment(dies=last and not self._fate.late)
+            await self._moment(last=last and not self._fate.late)
         except BaseException:
             made.close()  # type: ignore[attr-defined]
             raise
         try:
             return await made
         finally:
-            await self._moment(dies=last)
+            await self._moment(last=last)
 
-    async def _moment(self, *, dies: bool) -> None:
-        if dies and not self.dead.done():
+    async def _moment(self, *, last: bool) -> None:
+        fate = self._fate
+        if last and fate.sleep:
+            if not self.slept.done():
+                self.slept.set_result(None)
+                self._stop(fate.sleep)
+        elif last and not self.dead.done():
             self.dead.set_result(None)
-        if self._fate.stops and self._dice.uniform(0, 1) < self._fate.stops:
-            self._stop()
+        if fate.stops and self._dice.uniform(0, 1) < fate.stops:
+            self._stop(SHORTEST * (LONGEST / SHORTEST) ** self._dice.uniform(0.0, 1.0))
         await self.gate()
 
-    def _stop(self) -> None:
+    def _stop(self, seconds: float) -> None:
         """SIGSTOP; or the whole machine sleeps, and its monotonic clock with it."""
-        seconds = SHORTEST * (LONGEST / SHORTEST) ** self._dice.uniform(0.0, 1.0)
         self._stopped_until = self._clock.monotonic() + seconds
         if self._crooked.skew == 0 and self._dice.uniform(0, 1) < 0.5:
             self._crooked.stood += seconds

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from merpati.ids import SeededDice
-from merpati.log.commits import id_in
 from tests.objects.faulty import Faults
 from tests.world.judging import judged
 from tests.world.lives import Lives
@@ -87,7 +86,7 @@ class World:
             clock=self._clock,
             wire=Wire(self._throw(), plan.weather),
             belated=[],
-            believed=self._believed,
+            believed=self.told.believe,
             faults=plan.faults,
             missing=plan.missing,
             stops=plan.stops,
@@ -119,9 +118,6 @@ class World:
             len(self.truth.commits),
             self.told.done,
         )
-
-    def _believed(self, number: int, data: bytes) -> None:
-        self.told.believed.append((number, id_in(data, "")))
 
     def _throw(self) -> SeededDice:
         return SeededDice(int.from_bytes(self._dice.bytes(4), "big"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from merpati.log.commits import id_in
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.changes import Renamed
 from merpati.mailbox.folder import Folder
@@ -45,6 +46,10 @@ class Told:
     def say(self, wrong: str) -> None:
         self.wrong.append(wrong)
 
+    def believe(self, number: int, data: bytes) -> None:
+        """A process holds this commit for durable and its own."""
+        self.believed.append((number, id_in(data, "")))
+
     def check_body(self, body: bytes, where: str) -> None:
         if body != letter(number_of(body)):
             self.say(f"V2: {where} is not what was sent")
@@ -66,6 +71,8 @@ def judged_promises(told: Told) -> None:
     """V3, V5, V6: each thing that was acknowledged is in the history."""
     history = told.history
     end = history.last()
+    if history.torn:
+        told.say(f"V6: commit {history.torn} does not follow the one before it")
     for number, identity in told.believed:
         if history.id(number) != identity:
             told.say(f"V5: commit {number} was acknowledged and is not in the log")
@@ -74,7 +81,9 @@ def judged_promises(told: Told) -> None:
         tip = history.at(modseq)
         there = tip.state.folders.get(folder) if tip else None
         row = there.columns.row(uid) if there else -1
-        if there is None or row < 0 or not there.columns.flags[row] >> (5 + there.keywords.index(flag)) & 1:
+        if there is None or row < 0 or flag not in there.keywords:
+            told.say(f"V5: {flag} of UID {uid} in folder {folder} is unknown at {modseq}")
+        elif not there.columns.flags[row] >> (5 + there.keywords.index(flag)) & 1:
             told.say(f"V5: {flag} of UID {uid} in folder {folder} is not there at {modseq}")
     for folder, uid in told.expunged:
         there = end.state.folders.get(folder)

@@ -42,6 +42,8 @@ class History:
         self._truth = truth
         self._fold = MailboxFold(Shelf())
         self._tips: list[Tip[MailState]] = [Tip(self._fold.empty(), EMPTY)]
+        self.torn = 0
+        """A commit that does not follow the one before it."""
         self._prints: dict[int, object] = {}
         self.changes: list[tuple[int, Change]] = []
         self.messages: dict[tuple[int, int], tuple[int, int]] = {}
@@ -51,7 +53,7 @@ class History:
         """The state as of commit `number`; None if there never was one."""
         while self._tips[-1].number < number:
             entry = self._truth.commits.get(self._tips[-1].number + 1)
-            if entry is None:
+            if entry is None or self.torn:
                 return None
             self._take(decoded(self._fold, entry[0], "history"))
         return self._tips[number - EMPTY] if number >= EMPTY else None
@@ -76,7 +78,9 @@ class History:
 
     def _take(self, commit: Commit[Change]) -> None:
         before = self._tips[-1]
-        assert commit.after == before.id, f"commit {commit.number} does not follow"
+        if commit.after != before.id:
+            self.torn = commit.number
+            return
         state = self._fold.apply(before.state, commit)
         self._tips.append(Tip(state, commit.number, commit.id, commit.at))
         self.changes += [(commit.number, change) for part in commit.parts for change in part.changes]
