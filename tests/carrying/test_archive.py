@@ -227,9 +227,6 @@ async def test_nobody_ever_sees_a_uid_below_those_he_was_told_of(tmp_path: Path,
     """RFC 9051 section 2.3.1.1, at every commit, for every name and UIDVALIDITY that was shown."""
     account = await rich()
     await to_archive(account, tmp_path / "a.tar.gz")
-    if target == "the same":
-        await account.expunge("INBOX", [2], only_deleted=False)
-        await account.delete("Work")
     other = account if target == "the same" else await empty()
     if target == "used":
         await other.append([Append("INBOX", mail("own")), Append("Work", mail("own"))], create=True)
@@ -255,6 +252,10 @@ async def test_nobody_ever_sees_a_uid_below_those_he_was_told_of(tmp_path: Path,
     told: set[tuple[str, int, int]] = set()
     other.log.commit = watched  # type: ignore[method-assign]
     await other.append([Append("Junk", mail("first"))])
+    if target == "the same":
+        await other.expunge("INBOX", [2], only_deleted=False)
+        await other.append([Append("Work", mail("after the archive"))])
+        await other.delete("Work")
     await from_archive(other, tmp_path / "a.tar.gz")
     await other.append([Append(name, mail(f"{name} last")) for name in ("INBOX", "Work", "Junk")])
     assert commits[0] > 30
@@ -357,6 +358,12 @@ BAD = [
     (with_json("index-", uid=1), "do not ascend"),
     (with_json("index-", uid=-1), "do not ascend"),
     (with_json("index-", file="../../../etc/passwd"), "not in their order"),
+    (with_json("index-", date=1 << 70), "a date in the archive"),
+    (with_json("index-", date=1 << 60), "a date in the archive"),
+    (with_json("folders.jsonl", special_use="\\Sent\r\n* BYE"), "a special use"),
+    (with_json("folders.jsonl", annotations={"/private/x\r\n* BYE": ""}), "name of an annotation"),
+    (with_json("merpati-archive", annotations={"x": ""}), "name of an annotation"),
+    (lambda name, data: b'{"x":' + b"[" * 1_000_000 if "merpati-archive" in name else data, "not what it should be"),
     (lambda name, data: b"no json" if "index-" in name else data, "not what it should be"),
 ]
 

@@ -140,6 +140,9 @@ FOREIGN = [
     (F + b"A: b\n\n>From me\n\n" + F + b"C: d\n\n\xff\0\n", [b"A: b\r\n\r\nFrom me\r\n", b"C: d\r\n\r\n\xff\0\r\n"],
      [set(), set()]),
     (b"\xef\xbb\xbf\n\n" + F + b"A: b\n\ny\n", [b"A: b\r\n\r\ny\r\n"], [set()]),
+    (F + b"X-Merpati-Lines: unended kept x\n\n" + F + b"X-Merpati-Lines: unended\nA: b", [b"", b"A: b"],
+     [set(), set()]),
+    (F + b"Status:\nX-Status\nX-Keywords: \\Seen ,,\nX-Mozilla-Status: -1\n\ny\n", [b"X-Status\r\n\r\ny\r\n"], [set()]),
     (b"", [], []),
 ]  # fmt: skip
 

@@ -154,7 +154,7 @@ def decoded(data: bytes, kind: type[S], name: str) -> S:
     """A JSON document of the archive.  Raises `Unreadable`."""
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Unreadable(f"{name} in the archive is not what it should be: {_plain(error)}") from None
 
 
@@ -162,7 +162,7 @@ def decoded_lines(data: bytes, kind: type[S], name: str) -> list[S]:
     """The lines of a member.  Raises `Unreadable`."""
     try:
         return msgspec.json.Decoder(kind).decode_lines(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Unreadable(f"{name} in the archive is not what it should be: {_plain(error)}") from None
 
 

@@ -7,9 +7,10 @@ archive that ends early is told from one that is whole.
 from __future__ import annotations
 
 import hashlib
+import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -36,10 +37,15 @@ from merpati.mailbox.carrying.spooling import PIECE, Content
 from merpati.mailbox.carrying.values import MAX_MESSAGE, Incoming, Unreadable
 
 MAX_UID = (1 << 32) - 1
+FIRST_DATE, LAST_DATE = -62_135_596_800, 253_402_300_799
+"""Seconds since 1970 of the years 1 to 9999."""
 ZSTD = b"\x28\xb5\x2f\xfd"
 MAX_TAIL = 1 << 20
 """Bytes that may stand behind the last member."""
 _GZIP_WINDOW = 31
+# RFC 5464 section 3.2: what goes into answers of IMAP later must not hold anything else
+_ANNOTATION = re.compile(r"/(?:private|shared)/[!-$&-)+-~]{1,1000}\Z")
+_SPECIAL_USE = re.compile(r"(?:\\[A-Za-z]{1,50})?\Z")
 
 
 class Unzipped:
@@ -149,6 +155,8 @@ class ArchiveReader:
             for line in listed:
                 if not last < line.uid < min(self._paths[here].uidnext, MAX_UID + 1):
                     raise Unreadable("UIDs in the archive do not ascend", member=name, uid=line.uid)
+                if not FIRST_DATE <= line.date <= LAST_DATE:
+                    raise Unreadable("a date in the archive is none", member=name, uid=line.uid)
                 last = line.uid
                 yield from self._message(self._paths[here], line)
         raise Unreadable("the archive ends in the middle")
@@ -219,7 +227,14 @@ def _checked_head(head: Head) -> Head:
         raise Unreadable(f"the archive has version {head.version} of its format: upgrade to read it")
     if len(head.id) != 32 or head.id.strip("0123456789abcdef"):
         raise Unreadable("the archive's id is not 32 hexadecimal digits")
+    _check_annotations(head.annotations)
     return head
+
+
+def _check_annotations(annotations: Iterable[str]) -> None:
+    for name in annotations:
+        if not _ANNOTATION.match(name):
+            raise Unreadable("the name of an annotation in the archive is none", annotation=name)
 
 
 def _check_folders(found: list[FolderLine]) -> None:
@@ -230,3 +245,6 @@ def _check_folders(found: list[FolderLine]) -> None:
     for line in found:
         if not (0 < line.uidvalidity <= MAX_UID and 0 < line.uidnext <= MAX_UID):
             raise Unreadable("a UIDVALIDITY or UIDNEXT in the archive is none", folder=line.name)
+        if not _SPECIAL_USE.match(line.special_use):
+            raise Unreadable("a special use in the archive is none", folder=line.name)
+        _check_annotations(line.annotations)

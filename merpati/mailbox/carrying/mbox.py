@@ -114,7 +114,7 @@ def _lines(message: Outgoing, content: Content, base: str) -> Iterator[bytes]:
     whole = len(head) == content.size
     kept = not all(_crlf_alone(piece) for piece in _whole_lines(content.pieces()))
     marks = [status.KEPT] if kept else []
-    last = b"".join(content.pieces(content.size - 1))
+    last = content.tail(1)
     if last != b"\n":
         marks.append(status.UNENDED)
     sender = _SENDER.match(head)
@@ -289,7 +289,9 @@ class _Letter:
         if self._head is not None:
             self._end_head(whole=True)
         if status.UNENDED in self.status.lines:
-            self._content.cut(self._content.size - (2 if self._crlf else 1))
+            end = b"\r\n" if self._crlf else b"\n"
+            if self._content.tail(len(end)) == end:
+                self._content.cut(self._content.size - len(end))
         return None if self.status.expunged else self._content
 
     def _end_head(self, *, whole: bool) -> None:

@@ -68,6 +68,10 @@ class Content:
         self._file.seek(0)
         return self._file.read(size)
 
+    def tail(self, size: int) -> bytes:
+        """The last `size` bytes, fewer if there are no more."""
+        return b"".join(self.pieces(max(0, self.size - size)))
+
     def whole(self) -> bytes:
         """All of it; for a small one."""
         return b"".join(self.pieces())
