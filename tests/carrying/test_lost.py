@@ -9,7 +9,7 @@ import pytest
 
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
-from merpati.mailbox.carrying.leaving import carried_out, departing
+from merpati.mailbox.carrying.leaving import _groups, carried_out, departing
 from merpati.mailbox.carrying.values import Carried, Departing, Outgoing, Tally, Unwritable
 from merpati.objects.memory import MemoryStore
 from tests.carrying.everything import (
@@ -91,3 +91,20 @@ def test_a_report_names_only_so_many() -> None:
     for number in range(1500):
         tally.note(f"message {number}")
     assert len(tally.carried.notes) == 1001 and tally.carried.notes[-1] == "and 500 more"
+
+
+M = 1 << 20
+GROUPS = [
+    ([], []),
+    ([1] * 250, [100, 100, 50]),
+    ([M // 8] * 40, [16, 16, 8]),
+    ([M] * 3, [1, 1, 1]),
+    ([1, 1, M, 1], [2, 1, 1]),
+]
+
+
+@pytest.mark.parametrize(("sizes", "expected"), GROUPS)
+def test_messages_go_together_by_number_and_size_and_a_large_one_alone(sizes: list[int], expected: list[int]) -> None:
+    rows = list(_groups(sizes))
+    assert [len(each) for each in rows] == expected
+    assert [row for each in rows for row in each] == list(range(len(sizes)))
