@@ -416,6 +416,22 @@ async def test_every_cut_is_told_from_the_whole(tmp_path: Path) -> None:
     assert len(list(ArchiveReader(tmp_path / "twice").messages())) == 11
 
 
+async def test_what_came_of_half_an_archive_is_named_and_a_whole_one_goes_on(tmp_path: Path) -> None:
+    await to_archive(await rich(), tmp_path / "a.tar")
+    data = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(data[:-40_000])
+    account = await empty()
+    with pytest.raises(Unreadable, match="ends in the middle") as refused:
+        await from_archive(account, tmp_path / "cut.tar")
+    folders = account.view().folders
+    aside = str(refused.value.facts["unfinished"])
+    assert aside in folders and refused.value.facts["messages"] == account.view().messages > 0
+    assert (await from_archive(account, tmp_path / "a.tar")).there == refused.value.facts["messages"]
+    whole = await empty()
+    await from_archive(whole, tmp_path / "a.tar")
+    assert await seen(account) == await seen(whole)
+
+
 async def test_a_gigabyte_of_nothing_costs_no_memory(tmp_path: Path) -> None:
     info = tarfile.TarInfo("merpati-archive.json")
     info.size = 1 << 30

@@ -241,6 +241,20 @@ async def test_python_reads_it(tmp_path: Path) -> None:
     assert first.get_from() == "MAILER-DAEMON Sun Sep 13 12:26:40 2020"
 
 
+def test_the_sender_is_on_the_line_that_begins_a_message() -> None:
+    file = io.BytesIO()
+    writer = MboxWriter(file, single=True)
+    writer.folder(FOLDER)
+    for raw in (
+        b"Return-Path: <a@b.test>\r\nA: b\r\n\r\n",
+        b"Return-Path: <>\r\n\r\n",
+        b"Return-Path: <a b\nFrom x>\r\n",
+    ):
+        writer.write([Outgoing(1, (), 1_600_000_000, 1, len(raw), Content(raw))])
+    senders = [line.split()[1] for line in file.getvalue().splitlines() if line.startswith(b"From ")]
+    assert senders == [b"a@b.test", b"MAILER-DAEMON", b"MAILER-DAEMON"]
+
+
 async def test_what_python_writes_is_read(tmp_path: Path) -> None:
     box = stdlib_mailbox.mbox(tmp_path / "x.mbox")
     message = stdlib_mailbox.mboxMessage(b"Subject: x\n\nFrom me\n\nlast\n")

@@ -27,14 +27,18 @@ async def brought_in(account: MailAccount, reader: ArchiveReader, tally: Tally |
     for name in lines:
         _check(name)
     turn: _Turn | None = None
-    async with aclosing(batches(reader.messages())) as found:
-        async for batch in found:
-            if turn is None or turn.line.name != batch[0].folder:
-                if turn is not None:
-                    await turn.end()
-                turn = _Turn(account, reader, lines.pop(batch[0].folder), tally)
-                await turn.begin()
-            await turn.take([message for message in batch if fit(message, tally)])
+    try:
+        async with aclosing(batches(reader.messages())) as found:
+            async for batch in found:
+                if turn is None or turn.line.name != batch[0].folder:
+                    if turn is not None:
+                        await turn.end()
+                    turn = _Turn(account, reader, lines.pop(batch[0].folder), tally)
+                    await turn.begin()
+                await turn.take([message for message in batch if fit(message, tally)])
+    except Unreadable as error:
+        aside = {"unfinished": turn.aside} if turn is not None else {}
+        raise Unreadable(error.public, **error.facts, **aside, messages=tally.messages) from error  # type: ignore[arg-type]
     if turn is not None:
         await turn.end()
     for line in lines.values():  # those without messages
@@ -64,6 +68,11 @@ class _Turn:
             line.keywords,
         )
         self._state = Bringing()
+
+    @property
+    def aside(self) -> str:
+        """Where its messages are until it is finished."""
+        return self._origin.aside
 
     async def begin(self) -> None:
         self._state = await self._account.bring_begin(self._origin)
