@@ -1,0 +1,138 @@
+"""One log of a store, of a mailbox or a directory: its newest snapshot, the commits after it, and its attachments.
+
+For the second reader, so nothing here comes from merpati: written from `docs/mailbox-log.md` and `PROTOCOL.md` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from tests.second_reader.objects import PREAMBLE, Bucket, Commit, Refused, commit_in, digest, opened, unpacked
+
+TOP = 10**20
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a snapshot says of itself."""
+
+    number: int
+    id: bytes
+    kind: str
+    state: bytes
+    packs: list[list[Any]]
+    pasts: list[list[Any]]
+
+
+class Log:
+    """As it is while nobody writes."""
+
+    def __init__(self, bucket: Bucket, id: str) -> None:
+        self.bucket = bucket
+        self.prefix = f"accounts/{id}"
+        self._frames: dict[tuple[int, int], bytes] = {}
+        self._packs_read: set[str] = set()
+        self._heads: dict[str, dict[int, bytes]] = {}
+
+    def chunk(self, name: str) -> bytes:
+        return self.bucket.chunk(self.prefix, name)
+
+    def snapshots(self, most: int = TOP) -> list[Snapshot]:
+        """Those of commits up to `most`, the newest first; what is damaged is passed over [R1]."""
+        return [snapshot for snapshot in self._snapshots if snapshot.number <= most]
+
+    @cached_property
+    def _snapshots(self) -> list[Snapshot]:
+        known = []
+        for key in self.bucket.list(f"{self.prefix}/snap/"):
+            number = TOP - int(key[-20:])
+            try:
+                head, _ = self.bucket.head(key, b"S")
+            except Refused:
+                continue
+            found, id, _, kind, state, _, packs, pasts, *_ = head
+            if found == number:
+                known.append(Snapshot(number, id, kind, state, packs, pasts))
+        return known
+
+    def commits(self, number: int, id: bytes, most: int = TOP) -> Iterator[Commit]:
+        """The commits after `number`, whose id is `id`, up to `most` or the last [R2, C2]."""
+        while number < most and (commit := self._commit(number + 1)) is not None:
+            if commit.before != id or commit.number != number + 1:
+                raise Refused(f"commit {number + 1} does not follow [C2]")
+            number, id = commit.number, commit.id
+            yield commit
+        floors = self.bucket.list(f"{self.prefix}/floor/")
+        if most == TOP and floors and TOP - int(floors[0][-20:]) > number + 1:
+            raise Refused(f"{self.prefix}: the commits after {number} are gone [R1, F3]")
+
+    def _commit(self, number: int) -> Commit | None:
+        """From a past, if one has it [P2], else from the commit."""
+        for snapshot in self.snapshots():
+            for name, first, last, *_ in snapshot.pasts:
+                if first <= number <= last:
+                    self._heads[name] = self._heads.get(name) or self._read_past(name)
+                    return commit_in(msgspec.msgpack.decode(self._heads[name][number]))
+        key = f"{self.prefix}/log/{number:020}"
+        data = self.bucket.get(key)
+        return None if data is None else commit_in(opened(key, data, b"C"))
+
+    def _read_past(self, name: str) -> dict[int, bytes]:
+        key = f"{self.prefix}/past/{name}"
+        (first, last, lengths, expected, *_), data = self.bucket.head(key, b"H")
+        stored = payload_of(data)
+        if digest(stored).hex() != expected or last - first + 1 != len(lengths):
+            raise Refused(f"{key} is damaged [P2]")
+        joined, heads = unpacked(stored), {}
+        for number, length in enumerate(lengths, first):
+            heads[number], joined = joined[:length], joined[length:]
+        return heads
+
+    def attachment(self, commit: int, offset: int) -> bytes:
+        """From the pack that has it, else from the commit [P4]."""
+        if (commit, offset) not in self._frames:
+            for snapshot in self.snapshots():
+                for name, first, last, *_ in snapshot.packs:
+                    if first <= commit <= last:
+                        self._read_pack(name)
+        if (commit, offset) not in self._frames:
+            self._read_commit(commit)
+        return self._frames[commit, offset]
+
+    def _read_commit(self, number: int) -> None:
+        key = f"{self.prefix}/log/{number:020}"
+        head, data = self.bucket.head(key, b"C")
+        for _, attachments in commit_in(head).parts:
+            for each in attachments:
+                body = data[each.offset : each.offset + each.length]
+                if digest(body) != each.digest:
+                    raise Refused(f"{key}: an attachment is damaged [B2]")
+                self._frames[number, each.offset] = body
+
+    def _read_pack(self, name: str) -> None:
+        if name in self._packs_read:
+            return
+        self._packs_read.add(name)
+        key, at = f"{self.prefix}/pack/{name}", 0
+        frames, data = self.bucket.head(key, b"P")
+        payload = payload_of(data)
+        for stored, length, expected, bodies, *_ in frames:
+            frame = payload[at : at + stored]
+            at += stored
+            plain = unpacked(frame)
+            if digest(frame)[:16] != expected or len(plain) != length:
+                raise Refused(f"{key}: a frame is damaged [P3]")
+            begin = 0
+            for commit, offset, size in bodies:
+                self._frames[commit, offset] = plain[begin : begin + size]
+                begin += size
+
+
+def payload_of(data: bytes) -> bytes:
+    """What stands between preamble and head [B1]."""
+    return data[PREAMBLE : len(data) - 36 - int.from_bytes(data[-36:-32], "big")]
