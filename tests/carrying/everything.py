@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from merpati.clock import ManualClock
 from merpati.ids import AccountId
@@ -98,3 +99,33 @@ async def from_mbox(account: MailAccount, source: Path, only: str = "") -> Carri
 
 async def from_archive(account: MailAccount, source: Path, only: str = "") -> Carried:
     return await brought_in(account, ArchiveReader(source, only))
+
+
+class Watch:
+    """Looks at an account after each of its commits, and remembers what was shown.
+
+    RFC 9051 section 2.3.1.1: under one name and UIDVALIDITY a UID is one message for ever, and none comes up behind.
+    """
+
+    def __init__(self, account: MailAccount) -> None:
+        self.commits = 0
+        self._account = account
+        self._uidnexts: dict[tuple[str, int], int] = {}
+        self._messages: dict[tuple[str, int, int], str] = {}
+        self._through = account.log.commit
+        account.log.commit = self._commit  # type: ignore[method-assign, assignment]
+
+    async def _commit(self, decide: Any) -> Any:
+        outcome = await self._through(decide)
+        self.commits += 1
+        for name, info in self._account.view().folders.items():
+            shown, folder = (name, info.uidvalidity), await self._account.folder(name)
+            before = self._uidnexts.get(shown, 1)
+            for row, uid in enumerate(folder.uids):
+                known = self._messages.get((*shown, uid))
+                assert known is not None or uid >= before, f"UID {uid} of {shown} came up behind"
+                assert known in (None, folder.email_id(row)), f"UID {uid} of {shown} is another message's"
+                self._messages[*shown, uid] = folder.email_id(row)
+            assert info.uidnext >= before, f"UIDNEXT of {shown} fell"
+            self._uidnexts[shown] = info.uidnext
+        return outcome

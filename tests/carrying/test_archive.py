@@ -26,6 +26,7 @@ from tests.carrying.everything import (
     NAMES,
     OTHER,
     Hurried,
+    Watch,
     empty,
     everything,
     filled,
@@ -230,27 +231,7 @@ async def test_nobody_ever_sees_a_uid_below_those_he_was_told_of(tmp_path: Path,
     other = account if target == "the same" else await empty()
     if target == "used":
         await other.append([Append("INBOX", mail("own")), Append("Work", mail("own"))], create=True)
-    uidnexts: dict[tuple[str, int], int] = {}
-    messages: dict[tuple[str, int, int], str] = {}
-    through, commits = other.log.commit, [0]
-
-    async def watched(decide: Any) -> Any:
-        outcome = await through(decide)
-        commits[0] += 1
-        for name, info in other.view().folders.items():
-            shown, folder = (name, info.uidvalidity), await other.folder(name)
-            before = uidnexts.get(shown, 1)
-            for row, uid in enumerate(folder.uids):
-                known = messages.setdefault((*shown, uid), folder.email_id(row))
-                assert known == folder.email_id(row), "a UID is another message's"
-                assert uid >= before or (*shown, uid) in told, "a UID came up behind"
-            assert info.uidnext >= before
-            uidnexts[shown] = info.uidnext
-        told.update(messages)
-        return outcome
-
-    told: set[tuple[str, int, int]] = set()
-    other.log.commit = watched  # type: ignore[method-assign]
+    watch = Watch(other)
     await other.append([Append("Junk", mail("first"))])
     if target == "the same":
         await other.expunge("INBOX", [2], only_deleted=False)
@@ -258,7 +239,7 @@ async def test_nobody_ever_sees_a_uid_below_those_he_was_told_of(tmp_path: Path,
         await other.delete("Work")
     await from_archive(other, tmp_path / "a.tar.gz")
     await other.append([Append(name, mail(f"{name} last")) for name in ("INBOX", "Work", "Junk")])
-    assert commits[0] > 30
+    assert watch.commits > 30
 
 
 async def test_what_was_brought_is_in_the_snapshots_and_outlives_compaction(tmp_path: Path) -> None:

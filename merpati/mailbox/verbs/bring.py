@@ -15,7 +15,7 @@ from merpati.mailbox.bodies import LARGE
 from merpati.mailbox.changes import Added, Annotated, Change, Keyworded, Placed, Removed, Row, Subscribed
 from merpati.mailbox.flags import bits_of, new_keywords
 from merpati.mailbox.folder import Folder
-from merpati.mailbox.names import above, checked_name
+from merpati.mailbox.names import checked_name
 from merpati.mailbox.state import MailState
 from merpati.mailbox.values import MailboxLimits, NoSuchFolder
 from merpati.mailbox.verbs.append import Prepared
@@ -150,7 +150,7 @@ def place(origin: Origin, now: float, limits: MailboxLimits) -> Decider[Place]:
             return Decision(Place(aside.uidvalidity == origin.uidvalidity, aside.uidvalidity))
         target = state.folders.get(state.names.get(checked_name(origin.name, limits), 0))
         if target is None or target.uidnext == 1:
-            return _becoming(state, origin, aside, target, now, limits)
+            return _becoming(state, origin, aside, target, now)
         return _merging(state, origin, aside, target)
 
     return with_birth(decide, now)
@@ -202,13 +202,11 @@ def _adding(aside: Folder, new: Sequence[Brought]) -> tuple[list[Change], list[b
 
 
 def _becoming(
-    state: MailState, origin: Origin, aside: Folder, target: Folder | None, now: float, limits: MailboxLimits
+    state: MailState, origin: Origin, aside: Folder, target: Folder | None, now: float
 ) -> Decision[Change, Place]:
     """The folder takes the place of one that never held a message, or of none."""
     changes: list[Change] = []
-    missing = [each for each in above(origin.name) if each not in state.names]
-    if missing:
-        state, changes = making(state, missing[-1], now, limits)
+    # a folder above it that the archive has not is not made: it had been deleted (RFC 9051 section 6.3.5)
     special_use = origin.special_use or (target.special_use if target is not None else "")
     if target is not None:
         changes += _kept_entries(state.metadata.get(target.id, {}), state.metadata.get(aside.id, {}), aside)
