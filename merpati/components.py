@@ -123,7 +123,7 @@ class Components:
         limits = MailboxLimits(memory=self.settings.access.memory)
         return AllMailboxes(
             self.store, clock=self.clock, dice=self.dice, publish=publish, limits=limits, metrics=self.metrics,
-            writer=f"{os.getpid()}@{self.settings.hostname}",
+            writer=f"{os.getpid()}@{self.settings.hostname}", bare_appends=True,
         )  # fmt: skip
 
     @cached_property

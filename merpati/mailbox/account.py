@@ -5,7 +5,7 @@ Made by `Mailboxes` and shared by every session of the account.  Decides nothing
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar
 
@@ -39,6 +39,9 @@ R = TypeVar("R")
 
 Which = str | FolderId
 
+BARE_APPENDS = 8
+"""Appends without the mailbox's messages, before it is read: whoever writes its snapshots must know what they add."""
+
 
 class MailAccount:
     """`Account` of `api`."""
@@ -51,7 +54,9 @@ class MailAccount:
         preparing: Preparing,
         clock: Clock,
         limits: MailboxLimits,
+        bare: Callable[[], CommitLog[MailState, Change]] | None = None,
     ) -> None:
+        """`bare` makes a log whose state has no messages, for appends to a mailbox that nobody looks at."""
         self.id = id
         self.log = log
         self._bodies = bodies
@@ -61,11 +66,21 @@ class MailAccount:
         self._view: AccountAt | None = None
         self._folders: dict[FolderId, FolderAt] = {}
         self._behind = False
+        self._make_bare = bare
+        self._bare: CommitLog[MailState, Change] | None = None
+        self._bare_appends = 0
 
     @property
     def weight(self) -> int:
         """About how many bytes of memory the state takes."""
-        return self.log.tip.state.weight if self.log.tip else 1000
+        tip = self.log.tip or (self._bare.tip if self._bare else None)
+        return tip.state.weight if tip else 1000
+
+    async def close(self) -> None:
+        """Let what is being written come to its end."""
+        for log in (self.log, self._bare):
+            if log is not None:
+                await log.close()
 
     # ---- looking
 
@@ -106,6 +121,8 @@ class MailAccount:
 
     def told(self, number: int, data: bytes) -> bool:
         """A push: commit `number` is there, and `data` is it, if it is small.  True if someone waits and must read."""
+        if self._bare is not None:
+            self._bare.feed(data)
         tip = self.log.tip
         if tip is None or number <= tip.number or self.log.feed(data):
             return False
@@ -162,8 +179,9 @@ class MailAccount:
 
     async def keep_snapshot(self) -> None:
         """Write down the state that this process knows, unless one as new is in the store."""
-        if self.log.tip is not None and self.log.damage is None and not self.log.tip.state.closed:
-            await keep_snapshot(self.log.reader, self.log.tip)
+        tip = self.log.tip or await self.log.read()
+        if self.log.damage is None and not tip.state.closed:
+            await keep_snapshot(self.log.reader, tip)
 
     async def compact(self, least: int = 1) -> Compacted:
         """Move `least` commits or more into packs, and delete those that were moved long enough ago."""
@@ -198,7 +216,18 @@ class MailAccount:
         """All of the messages or none.  Raises `NoSuchFolder`, `OverQuota`, `BadName`."""
         prepared = await self._preparing.prepared(tuple(messages), self._bodies)
         decide = appending.append(prepared, self._clock.time(), self._limits, create=create, quota=quota)
-        return (await self._commit(decide)).answer
+        return (await (await self._for_appends()).commit(decide)).answer
+
+    async def _for_appends(self) -> CommitLog[MailState, Change]:
+        """The log; or one that knows no messages, as long as nobody has looked at the mailbox and little mail comes."""
+        if self.log.tip is None and self._make_bare is not None:
+            if self._bare_appends < BARE_APPENDS:
+                self._bare_appends += 1
+                self._bare = self._bare or self._make_bare()
+                return self._bare
+            await self.log.read()
+        self._bare, self._bare_appends = None, 0
+        return self.log
 
     async def bring_begin(self, origin: bringing.Origin) -> bringing.Bringing:
         """A folder of an archive is to come in; where it stands.  Raises `BadName`, `TooMany`."""

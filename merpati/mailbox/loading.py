@@ -93,9 +93,7 @@ class Loader:
         )
 
     async def _folder(self, head: FolderHead) -> Folder:
-        names = [name for _, fixed, changing in head.runs for name in (fixed, changing)]
-        data = await self._all(FolderId(head.id), names)
-        gone, since = await self._vanished(head)
+        columns, vanished = await self._messages(head)
         return Folder(
             FolderId(head.id),
             head.name,
@@ -109,9 +107,15 @@ class Loader:
             head.deleted,
             head.size,
             head.deleted_size,
-            self._columns(head, data),
-            Vanished(Growing(gone), since),
+            columns,
+            vanished,
         )
+
+    async def _messages(self, head: FolderHead) -> tuple[Columns, Vanished]:
+        names = [name for _, fixed, changing in head.runs for name in (fixed, changing)]
+        data = await self._all(FolderId(head.id), names)
+        gone, since = await self._vanished(head)
+        return self._columns(head, data), Vanished(Growing(gone), since)
 
     async def _vanished(self, head: FolderHead) -> tuple[list[tuple[int, int, int]], int]:
         if not head.vanished:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -20,6 +21,7 @@ from merpati.log.keeping import Keeper, Rhythm, due
 from merpati.log.layout import log_of
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Publisher
+from merpati.mailbox.bare import BareFold
 from merpati.mailbox.changes import Change
 from merpati.mailbox.fold import MailboxFold
 from merpati.mailbox.preparing import Preparing
@@ -30,6 +32,8 @@ from merpati.mailbox.state import MailState
 from merpati.mailbox.values import MailboxLimits
 from merpati.objects.api import ObjectStore
 from merpati.telemetry import Metrics, logger
+
+Told = Callable[[AccountId, int, float, bytes], None]
 
 FEWEST = 16
 """Accounts that are remembered whatever they weigh."""
@@ -51,8 +55,12 @@ class AllMailboxes:
         writer: str = "",
         safeguards: Safeguards | None = None,
         rhythm: Rhythm | None = None,
+        bare_appends: bool = False,
     ) -> None:
-        """`publish` makes commits known to other processes; `writer` (`delivery@mx1`) stands in each commit."""
+        """`publish` makes commits known to other processes; `writer` (`delivery@mx1`) stands in each commit.
+
+        `bare_appends`: put mail into mailboxes that nobody looks at without reading what messages they have.
+        """
         self._store = store
         self._clock = clock
         self._dice = dice
@@ -62,6 +70,7 @@ class AllMailboxes:
         self._writer = writer
         self._safeguards = safeguards
         self._rhythm = rhythm or Rhythm()
+        self._bare_appends = bare_appends
         self._shelf = Shelf()
         self._preparing = Preparing(store, clock, dice)
         self._pushing = Pushing(publish, clock, self._limits.push)
@@ -89,8 +98,12 @@ class AllMailboxes:
     def feed(self, event: Changed, data: bytes) -> None:
         """A record of `mailbox.changes`; ignored unless the account is open here."""
         found = self._live.get(event.account) if event.log == "mailbox" else None
-        if found is not None and found.told(event.number, data):
-            task = asyncio.ensure_future(self._catch_up(found))
+        if found is not None:
+            self._tell(found, event.number, data)
+
+    def _tell(self, account: MailAccount, number: int, data: bytes) -> None:
+        if account.told(number, data):
+            task = asyncio.ensure_future(self._catch_up(account))
             self._reading.add(task)
             task.add_done_callback(self._reading.discard)
 
@@ -99,7 +112,7 @@ class AllMailboxes:
         for task in list(self._reading):
             task.cancel()
         for account in list(self._live.values()):
-            await account.log.close()
+            await account.close()
         await self._keeper.close()
         await self._pushing.close()
         self._recent.clear()
@@ -109,21 +122,29 @@ class AllMailboxes:
         await self._keeper.idle()
 
     def _made(self, account: AccountId) -> MailAccount:
-        layout = log_of(account)
-        log: CommitLog[MailState, Change] = CommitLog(
+        log = self._log(account, MailboxFold(self._shelf), self._committed)
+        bare = partial(self._log, account, BareFold(), self._committed_bare) if self._bare_appends else None
+        return MailAccount(account, log, Bodies(log.reader), self._preparing, self._clock, self._limits, bare)
+
+    def _log(self, account: AccountId, fold: MailboxFold, committed: Told) -> CommitLog[MailState, Change]:
+        return CommitLog(
             self._store,
-            layout,
-            MailboxFold(self._shelf),
+            log_of(account),
+            fold,
             clock=self._clock,
             dice=self._dice,
             writer=self._writer,
             limits=self._log_limits,
             metrics=self._metrics,
-            committed=partial(self._committed, account),
+            committed=partial(committed, account),
             safeguards=self._safeguards,
         )
-        bodies = Bodies(log.reader)
-        return MailAccount(account, log, bodies, self._preparing, self._clock, self._limits)
+
+    def _committed_bare(self, account: AccountId, number: int, at: float, data: bytes) -> None:
+        """By a state without messages: if somebody has opened the mailbox meanwhile, it is news to them."""
+        self._committed(account, number, at, data)
+        if (found := self._live.get(account)) is not None:
+            self._tell(found, number, data)
 
     def _committed(self, account: AccountId, number: int, at: float, data: bytes) -> None:
         """A commit of ours is durable: others hear of it, and now and then the state is written down."""
@@ -131,10 +152,15 @@ class AllMailboxes:
         found = self._live.get(account)
         if found is None:
             return
-        if due(found.log.layout, number, self._rhythm.compaction):
-            self._keeper.later(found.log.layout, partial(found.tidy, self._rhythm.compaction // 2))
-        elif due(found.log.layout, number, self._rhythm.snapshot):
-            self._keeper.later(found.log.layout, found.keep_snapshot)
+        layout = found.log.layout
+        if due(layout, number, self._rhythm.compaction):
+            self._keeper.later(layout, partial(self._whole(found).tidy, self._rhythm.compaction // 2))
+        elif due(layout, number, self._rhythm.snapshot):
+            self._keeper.later(layout, self._whole(found).keep_snapshot)
+
+    def _whole(self, account: MailAccount) -> MailAccount:
+        """The account, or one for as long as the work takes: its messages are read and let go again."""
+        return account if account.log.tip is not None else self._made(account.id)
 
     async def _catch_up(self, account: MailAccount) -> None:
         """A push said that there is more, and a client idles on it."""
