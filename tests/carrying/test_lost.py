@@ -63,10 +63,11 @@ class Full:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def folder(self, folder: Departing) -> None:
+    def folder(self, folder: Departing) -> str:
         if self.said:
             raise OSError(28, "No space left on device", "out")
         self.said.append(folder.name)
+        return ""
 
     def write(self, messages: list[Outgoing]) -> None:
         self.said.append(f"{len(messages)} messages")

@@ -84,6 +84,17 @@ async def test_the_uids_are_written_as_dovecot_reads_them(tmp_path: Path) -> Non
     assert line == f"2 :{file.name.partition(':')[0]}"
 
 
+async def test_keywords_that_a_maildir_has_no_room_for_are_named(tmp_path: Path) -> None:
+    account = await mailboxes().open(ACCOUNT)
+    flags = tuple(f"k{number:02}" for number in range(28))
+    await account.append([Append("INBOX", mail(1), flags)])
+    carried = await to_maildir(account, tmp_path / "out")
+    assert carried.notes == ("INBOX: a Maildir has room for 26 keywords, but not for k26 k27",)
+    other = await mailboxes().open(ACCOUNT)
+    await from_maildir(other, tmp_path / "out")
+    assert (await everything(other))["INBOX"][0][1] == set(flags[:26])
+
+
 async def test_what_is_no_mail_is_passed_over_and_what_is_empty_is_named(tmp_path: Path) -> None:
     inbox = tmp_path / "old" / "cur"
     inbox.mkdir(parents=True)

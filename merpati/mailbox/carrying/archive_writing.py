@@ -53,8 +53,9 @@ class ArchiveWriter:
         self._put_member(HEAD, lines([head]), head.at)
         self._put_member(FOLDERS, lines(self._lines.values()), head.at)
 
-    def folder(self, folder: Departing) -> None:
+    def folder(self, folder: Departing) -> str:
         self._here, self._indexes = self._lines[folder.number], 0
+        return ""
 
     def write(self, messages: Sequence[Outgoing]) -> None:
         assert self._here is not None

@@ -78,7 +78,8 @@ async def _folder(account: MailAccount, state: MailState, folder: Departing, wri
         tally.lost += folder.messages
         tally.note(f"{folder.name}: it is damaged in the store, its messages cannot be found")
         return
-    await asyncio.to_thread(writer.folder, folder)
+    if missing := await asyncio.to_thread(writer.folder, folder):
+        tally.note(f"{folder.name}: {missing}")
     tally.folders += 1
     writing: asyncio.Task[None] | None = None
     try:

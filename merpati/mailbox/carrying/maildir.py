@@ -61,7 +61,7 @@ class MaildirWriter:
         self._known: tuple[str, ...] = ()
         self._uids: list[str] = []
 
-    def folder(self, folder: Departing) -> None:
+    def folder(self, folder: Departing) -> str:
         self._list_uids()
         self._here = self._target / folder_path(folder.name)
         for part in ("tmp", "new", "cur"):
@@ -75,6 +75,8 @@ class MaildirWriter:
                 file.write(_dotted(folder.name) + "\n")
         guid = digest_of(folder.name.encode())[:32]
         self._uids = [f"3 V{folder.uidvalidity} N{folder.uidnext} G{guid}\n"]
+        beyond = folder.keywords[MOST_KEYWORDS:]
+        return f"a Maildir has room for {MOST_KEYWORDS} keywords, but not for {' '.join(beyond)}" if beyond else ""
 
     def write(self, messages: Sequence[Outgoing]) -> None:
         for message in messages:

@@ -64,19 +64,20 @@ class MboxWriter:
         self._path: Path | None = None
         self._base = ""
 
-    def folder(self, folder: Departing) -> None:
+    def folder(self, folder: Departing) -> str:
         self._finish()
         # as c-client and Dovecot read it: the keywords that are not named here are nobody's
         self._base = f"{folder.uidvalidity} {folder.uidnext - 1:010} {' '.join(folder.keywords)}".strip()
         if not isinstance(self._target, Path):
             self._file = self._target
-            return
+            return ""
         self._path = self._target if self._single else self._target / folder_path(folder.name)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._path.exists():
             raise Permanent("two folders would have one file: this file system does not tell their names apart")
         self._file = open(_part(self._path), "xb")  # noqa: SIM115
         os.chmod(self._file.fileno(), 0o600)
+        return ""
 
     def write(self, messages: Sequence[Outgoing]) -> None:
         assert self._file is not None

@@ -82,8 +82,8 @@ class Incoming:
 class Writer(Protocol):
     """A form that mailboxes go out to.  Runs in a thread."""
 
-    def folder(self, folder: Departing) -> None:
-        """What follows is in this folder."""
+    def folder(self, folder: Departing) -> str:
+        """What follows is in this folder; says what of it this form cannot hold, if there is anything."""
         ...
 
     def write(self, messages: Sequence[Outgoing]) -> None: ...
