@@ -25,6 +25,7 @@ from tests.mailbox.measured import (
     DistantStore,
     ObjectPerMessage,
     copied,
+    delivering,
     filled,
     real_mailboxes,
     trips,
@@ -58,7 +59,7 @@ async def _opening(memory: MemoryStore, clock: ManualClock, files: FilesStore, c
     causes = iter("abc")
 
     async def deliver() -> None:
-        await real_mailboxes(files).account(ACCOUNT).append([Append("INBOX", letter, cause=next(causes))])
+        await delivering(files).account(ACCOUNT).append([Append("INBOX", letter, cause=next(causes))])
 
     rows[f"cold open of {count:,} messages"] = f"{await best(lambda: real_mailboxes(files).open(ACCOUNT)):.0f} ms", ""
     rows["delivery to it, cold"] = f"{await best(deliver):.0f} ms", ""
@@ -73,7 +74,7 @@ async def _opening(memory: MemoryStore, clock: ManualClock, files: FilesStore, c
     rows["cold open: requests, round trips"] = await _trips(clock, distant, account.refresh()), listed
     selected = await _trips(clock, distant, account.folder("INBOX", fresh=True))
     rows["warm SELECT: requests, round trips"] = selected, listed
-    writer = mailboxes(distant, clock, SeededDice(6)).account(ACCOUNT)
+    writer = delivering(distant, clock).account(ACCOUNT)
     cold = await _trips(clock, distant, writer.append([Append("INBOX", letter, cause="cold")]))
     rows["delivery to it, cold: requests, round trips"] = cold, f"the index, then {delivered}"
 
@@ -85,14 +86,11 @@ async def _trips(clock: ManualClock, store: DistantStore, work: Awaitable[object
 
 
 async def _reading(files: ObjectStore, count: int, rows: Figures) -> None:
-    gc.collect()
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    account = await real_mailboxes(files).open(ACCOUNT)
-    gc.collect()
-    taken = (tracemalloc.get_traced_memory()[0] - before) / count
-    tracemalloc.stop()
-    rows["memory a message, without envelopes"] = f"{taken:.0f} bytes", ""
+    account = real_mailboxes(files).account(ACCOUNT)
+    rows["memory a message, without envelopes"] = f"{await _memory(account.refresh()) / count:.0f} bytes", ""
+    worker = delivering(files).account(ACCOUNT)
+    taken = await _memory(worker.append([Append("INBOX", b"Subject: memory\r\n\r\n")]))
+    rows["memory of the mailbox where it is only delivered to"] = f"{taken / 1000:.0f} KB", ""
 
     async def flags() -> None:
         uid_flags(await account.folder("INBOX"))
@@ -107,6 +105,18 @@ async def _reading(files: ObjectStore, count: int, rows: Figures) -> None:
         await view.envelopes(range(view.exists))
 
     rows["ENVELOPEs of all, cold"] = f"{await best(envelopes):.0f} ms", f"{count:,} GETs"
+
+
+async def _memory(work: Awaitable[object]) -> int:
+    """Bytes that are held after it."""
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    await work
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return taken
 
 
 async def _a_change(files: ObjectStore, rows: Figures) -> None:

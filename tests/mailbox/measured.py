@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from merpati.clock import Clock, ManualClock, SystemClock
-from merpati.ids import SystemDice
+from merpati.ids import SeededDice, SystemDice
 from merpati.log.compress import compressed
 from merpati.mailbox.account import MailAccount
-from merpati.mailbox.api import Append, FolderView
+from merpati.mailbox.api import Append, FolderView, Publisher
 from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.message.summary import Summary, summarise
 from merpati.objects.api import ObjectInfo, ObjectStore
@@ -176,6 +176,13 @@ def uid_flags(view: FolderView) -> bytes:
     """What `FETCH 1:* (UID FLAGS)` reads of the state, as IMAP has it."""
     values = zip(range(1, view.exists + 1), view.uids, map(view.flags_text, view.flags), strict=True)
     return b"".join([b"* %d FETCH (UID %d FLAGS (%b))\r\n" % each for each in values])
+
+
+def delivering(store: ObjectStore, clock: Clock | None = None, publish: Publisher | None = None) -> AllMailboxes:
+    """As the delivery worker has them."""
+    return AllMailboxes(
+        store, clock=clock or SystemClock(), dice=SeededDice(31), publish=publish, writer="worker", bare_appends=True
+    )
 
 
 class ObjectPerMessage:

@@ -25,10 +25,12 @@ from merpati.mailbox.api import Append
 from merpati.objects.files import FilesStore
 from merpati.objects.memory import MemoryStore
 from tests.mailbox.measured import (
+    RECENT,
     CountingStore,
     DistantStore,
     ObjectPerMessage,
     copied,
+    delivering,
     filled,
     real_mailboxes,
     trips,
@@ -92,6 +94,17 @@ async def test_and_so_it_is_with_all_the_commits_that_may_stand_behind_a_snapsho
     account = mailboxes(distant, clock, SeededDice(2)).account(ACCOUNT)
     assert await trips(clock, distant, account.folder("INBOX")) <= 6
     assert (await account.folder("INBOX")).exists == LARGE + EVERY - 1
+
+
+@pytest.mark.slow
+async def test_mail_is_delivered_to_it_without_reading_it(large: MemoryStore) -> None:
+    store = MemoryStore(ManualClock(large._clock.time()))
+    await copied(large, store)
+    clock, distant = far(store)
+    account = delivering(distant, clock).account(ACCOUNT)
+    assert await trips(clock, distant, account.append([Append("INBOX", mail("new"), cause="new")])) <= 6
+    assert distant.total <= 12, "not the chunks of 100,000 messages"
+    assert account.weight / RECENT < 300, "what is remembered are the causes of a fortnight"
 
 
 @pytest.mark.slow
@@ -165,9 +178,8 @@ async def alone(letters: list[bytes]) -> CountingStore:
         for event, data in pushes:
             readers.feed(event, data)
 
-    boxes = mailboxes(store, clock, SeededDice(5), publish)
+    boxes = delivering(store, clock, publish)
     account = boxes.account(ACCOUNT)
-    await account.refresh()
     for letter in letters:
         waiting = asyncio.ensure_future(idle.wait_changed(idle.view().number))
         await account.append([Append("INBOX", letter)])
