@@ -48,6 +48,7 @@ class Preparing:
         self._clock = clock
         self._dice = dice
         self._few = asyncio.Semaphore(AT_ONCE)
+        self.young = YOUNG
 
     async def prepared(self, messages: tuple[Append, ...], bodies: Bodies) -> list[Prepared]:
         """The messages, each with its summary; those that are too large to ride along are in the store."""
@@ -86,7 +87,7 @@ class Preparing:
         The vacuum of `blobs/` may be about to remove an old one.  Raises `BodyMissing`.
         """
         try:
-            if self._clock.time() - (await self._store.head(key)).modified <= YOUNG:
+            if self._clock.time() - (await self._store.head(key)).modified <= self.young:
                 return key
             copy = blob_key(digest, self._dice.bytes(8))
             await self._store.put_stream(copy, self._store.get_stream(key))

@@ -104,12 +104,20 @@ class Purge:
         if known is None:
             return Purged()
         ending = Ending(self._mailboxes.account(known.id), self._clock)
+        try:
+            return await self._ended(known, ending, now)
+        except MerpatiError:
+            if await self._directory.note_removal(known) is None:
+                await ending.wipe(known.closed)  # D8: a write that failed may have been done
+            raise
+
+    async def _ended(self, known: RemovedEntry, ending: Ending, now: float) -> Purged:
         if known.closed:
             return await self._further(known, ending, now)
         number = await ending.close()
         closed = await self._directory.note_removal(msgspec.structs.replace(known, closed=number, closed_at=now))
         if closed is None:
-            return _removed(await ending.wipe())  # D8
+            return _removed(await ending.wipe(number))  # D8
         self._say.info("ended", account=known.id, commit=number)
         return Purged(ended=1) + await self._further(closed, ending, now)
 
@@ -121,7 +129,7 @@ class Purge:
             if await self._directory.note_removal(known) is not None:
                 return done + Purged(waiting=1)
             # D8: others did all of it while this process stood still; what it has just written is the last of it
-            return done + _removed(await ending.wipe())
+            return done + _removed(await ending.wipe(known.closed))
         swept = await ending.wipe()
         await self._directory.note_removal(msgspec.structs.replace(known, emptied_at=now))
         return _removed(swept) + Purged(waiting=1)

@@ -79,10 +79,17 @@ class Ending:
         commits = self._layout.commits
         return await self._remove(lambda key: key not in stay and (old or not key.startswith(commits)))
 
-    async def wipe(self) -> Swept:
-        """D7: everything, the floors last: who finds a floor and no snapshot does not take the log for a new one."""
+    async def wipe(self, number: int = 0) -> Swept:
+        """D7: everything, the floors last: who finds a floor and no snapshot does not take the log for a new one.
+
+        `number`: of the closing commit, if this process may just have written what belongs to it: no listing need have
+        it yet (D8).
+        """
         first = await self._remove(lambda key: not key.startswith(self._layout.floors))
         rest = await self._remove(lambda key: True)
+        if number:
+            layout = self._layout
+            await self._store.delete([layout.commit(number), layout.snapshot(number), layout.floor(number + 1)])
         return Swept(first.objects + rest.objects, first.bytes + rest.bytes)
 
     async def empty(self) -> bool:

@@ -16,11 +16,12 @@ from merpati.log.verifying import verified
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.mailbox.views import FolderAt
+from merpati.upkeep.blobs import BlobVacuum
 from tests.world.letters import number_of
 from tests.world.lives import FOLDERS, WINDOW
 from tests.world.nodes import ACCOUNT
 from tests.world.told import Told, judged_counts, judged_promises
-from tests.world.truth import LAYOUT, Truth, fingerprint
+from tests.world.truth import LAYOUT, Truth, fingerprint, larges_in
 from tests.world.virtual import VirtualClock
 
 POINTS = 12
@@ -129,6 +130,7 @@ class _Judge:
         async for snapshot in account.log.reader.snapshots():
             if isinstance(snapshot, Snapshot):
                 named |= names_in(account.log.reader, snapshot)
+        await self._tidy_blobs(account)
         last = account.log.tip.number if account.log.tip else EMPTY
         async for info in self._truth.list(f"{LAYOUT.prefix}/"):
             kind = info.key.split("/")[2]
@@ -136,3 +138,15 @@ class _Judge:
                 self._told.say(f"V7: {info.key} is needed by nobody")
             if kind == "log" and int(info.key[-20:]) <= last - 2:
                 self._told.say(f"V7: {info.key} should have gone")
+
+    async def _tidy_blobs(self, account: MailAccount) -> None:
+        """V7: of the large bodies those are there that a message of the present state needs."""
+        vacuum = BlobVacuum(self._truth, self._clock, SeededDice(9), retention=GRACE, horizon=0.0)
+        await vacuum.run()
+        tip = account.log.tip
+        named = {place.body.key for place in larges_in(tip.state)} if tip else set()
+        there = {info.key async for info in self._truth.list("blobs/")}
+        for key in sorted(there - named):
+            self._told.say(f"V7: {key} is needed by nobody")
+        for key in sorted(named - there):
+            self._told.say(f"V7: {key} is needed and has gone")

@@ -15,8 +15,9 @@ from merpati.log.travel import OutOfReach, Travel
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append, BodyMissing
 from merpati.mailbox.restoring import restored
+from merpati.upkeep.blobs import BlobVacuum
 from tests.world.letters import TWINS, as_large, large, large_part, letter, number_of, prodigal, victim
-from tests.world.missing import reclaimed
+from tests.world.missing import Missing, reclaimed
 from tests.world.nodes import Died, Node
 from tests.world.told import Told
 from tests.world.virtual import VirtualClock
@@ -36,11 +37,11 @@ def one_of(dice: SeededDice, choices: tuple[str, ...]) -> str:
 class Lives:
     """One for all."""
 
-    def __init__(self, clock: VirtualClock, told: Told, *, causes: bool, own_id: bool) -> None:
+    def __init__(self, clock: VirtualClock, told: Told, missing: Missing, horizon: float) -> None:
         self._clock = clock
         self._told = told
-        self._causes = causes
-        self._own_id = own_id
+        self._missing = missing
+        self._horizon = horizon
         self._next = 0
 
     async def live(
@@ -54,6 +55,8 @@ class Lives:
         """Do it `steps` times, with pauses of up to `pause` seconds."""
         for _ in range(steps):
             await self._clock.sleep(dice.uniform(0.0, pause))
+            if self._told.ending:
+                return  # who removes an account has told everybody; what is under way may take its time
             try:
                 await step(node, dice)
             except Permanent as error:
@@ -61,7 +64,7 @@ class Lives:
                     self._told.done["out of reach"] += 1
             except Damaged as error:
                 self._told.done["damaged"] += 1
-                if step == self.read:
+                if step == self.read and not self._told.ending:
                     self._told.say(f"V2: {error} {error.facts}")
             except (MerpatiError, Died):
                 pass
@@ -88,12 +91,14 @@ class Lives:
         """Until it is acknowledged, as a delivery worker does."""
         number = self._next = self._next + 1
         self._told.sent.add(number)
-        cause = f"cause {number}" if self._causes else ""
+        cause = "" if self._missing.causes else f"cause {number}"
         for _ in range(20):
+            if self._told.ending:
+                return
             try:
                 await node.do(lambda account: self._deliver_once(account, number, cause))
             except (Unknown, Died):
-                if not self._own_id:
+                if self._missing.own_id:
                     return  # an ablation: only what was acknowledged is to count
             except MerpatiError:
                 pass
@@ -189,7 +194,7 @@ class Lives:
 
     async def keep(self, node: Node, dice: SeededDice) -> None:
         """What the operator's schedule does."""
-        verb = int(dice.uniform(0, 6))
+        verb = int(dice.uniform(0, 6 if not self._horizon else 8))
 
         async def tidy(account: MailAccount) -> None:
             match verb:
@@ -200,11 +205,20 @@ class Lives:
                     await account.compact()
                 case 3:
                     await reclaimed(account, WINDOW)
-                case _:
+                case 4 | 5:
                     await account.vacuum(WINDOW)
+                case _:
+                    self._told.done["blobs"] += await self._vacuum_blobs(account)
 
         await node.do(tidy)
         self._told.done["keep"] += 1
+
+    async def _vacuum_blobs(self, account: MailAccount) -> int:
+        """How many large bodies went."""
+        reader = account.log.reader
+        horizon = -GRACE if self._missing.blob_horizon else self._horizon
+        vacuum = BlobVacuum(reader.store, reader.clock, reader.dice, retention=WINDOW, horizon=horizon)
+        return (await vacuum.run()).removed
 
     # ---- readers
 

@@ -52,6 +52,8 @@ class Missing:
     """P5: commits below the floor are deleted, whatever the newest snapshot covers."""
     truncation_grace: bool = False
     """F2: commits below the floor are deleted at once."""
+    blob_horizon: bool = False
+    """V5 of large bodies: one that no log needs is removed, however young."""
     vacuum_grace: bool = False
     """V2: what no snapshot needs is removed at once."""
 

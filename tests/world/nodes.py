@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from merpati.clock import Clock
 from merpati.ids import AccountId, Dice, SeededDice
 from merpati.log.keeping import Rhythm
 from merpati.mailbox.account import MailAccount
@@ -172,9 +171,17 @@ class BentMailboxes(AllMailboxes):
     """The product's, but for what an ablation goes without; says which commits it believes to be its own."""
 
     def __init__(
-        self, missing: Missing, believed: Callable[[int, bytes], None], store: ObjectStore, **rest: Any
+        self,
+        missing: Missing,
+        believed: Callable[[int, bytes], None],
+        store: ObjectStore,
+        *,
+        horizon: float,
+        **rest: Any,
     ) -> None:
         super().__init__(bent_store(store, missing), safeguards=missing.safeguards, **rest)
+        if horizon:
+            self._preparing.young = horizon / 2
         self._missing = missing
         self._believed = believed
 
@@ -201,6 +208,8 @@ class Surroundings:
     missing: Missing
     stops: float = 0.0
     lives: tuple[float, float] = (1e9, 1e9)
+    horizon: float = 0.0
+    """H of the large bodies, if it is another than the product's."""
     jumps: float = 0.0
     """How often a process finds its machine's clock set to another time when it starts."""
 
@@ -227,7 +236,7 @@ class Node:
             self._crooked.skew = dice.uniform(-3600.0, 3600.0)
         seeds = [int.from_bytes(dice.bytes(4), "big") for _ in range(4)]
         self.process = Process(around.clock, self._crooked, SeededDice(seeds[0]), fate)
-        clock: Clock = ProcessClock(self._crooked, self.process)
+        self.clock = clock = ProcessClock(self._crooked, self.process)
         store: ObjectStore = FaultyStore(
             around.truth, around.clock, SeededDice(seeds[1]), around.faults, around.belated
         )
@@ -242,6 +251,7 @@ class Node:
             dice=SeededDice(seeds[3]),
             publish=self._publish,
             rhythm=RHYTHM,
+            horizon=around.horizon,
         )
         self._processes.append((self.process, self.boxes))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from merpati.ids import SeededDice
 from tests.objects.faulty import Faults
 from tests.world.judging import judged
+from tests.world.leaving import Register, judged_gone
 from tests.world.lives import Lives
 from tests.world.missing import Missing
 from tests.world.nodes import Node, Surroundings
@@ -43,6 +44,12 @@ class Plan:
     """Requests that a process makes before it dies, at least and at most."""
     jumps: float = 0.0
     """How often a process finds that the machine's clock was set."""
+    pace: float = 1.0
+    """How many times longer than usual everybody waits between two things."""
+    horizon: float = 0.0
+    """H, in seconds, after which large bodies that nobody needs are removed; 0: they never are."""
+    ends: float = 0.0
+    """Seconds after which the account is removed; 0: it is not."""
     cache: bool = False
     """Whether the first two machines are containers of one host, which share the cache on its disk."""
     missing: Missing = field(default_factory=Missing)
@@ -54,6 +61,8 @@ KINDS = {
     "dying all the time": Plan(lives=(8.0, 50.0)),
     "crooked clocks": Plan(jumps=0.5, stops=0.005, lives=(20.0, 150.0), cache=True),
     "two for longer": Plan(nodes=2, steps=20, lives=(50.0, 500.0), cache=True),
+    "large bodies": Plan(stops=0.0, steps=14, pace=4.0, horizon=1800.0, lives=(50.0, 500.0)),
+    "the account is removed": Plan(stops=0.005, lives=(50.0, 500.0), ends=2000.0),
     "a good day": Plan(faults=Faults(delay=1.0), stops=0.01, steps=12),
 }
 """Worlds that differ in what is bad about them."""
@@ -92,6 +101,7 @@ class World:
             stops=plan.stops,
             lives=plan.lives,
             jumps=plan.jumps,
+            horizon=plan.horizon,
         )
         caches = [cache if plan.cache and who < 2 else None for who in range(plan.nodes)]
         self._nodes = [Node(around, seed * 100 + who, caches[who]) for who in range(plan.nodes)]
@@ -99,25 +109,25 @@ class World:
     async def run(self) -> Ran:
         """Live, then be judged."""
         plan, nodes = self._plan, self._nodes
-        lives = Lives(self._clock, self.told, causes=not plan.missing.causes, own_id=not plan.missing.own_id)
+        lives = Lives(self._clock, self.told, plan.missing, plan.horizon)
         who = [(node, 600.0, lives.write) for node in nodes for _ in range(2)]
         who += [(node, 900.0, lives.read) for node in nodes]
         who += [(node, 900.0, lives.keep) for node in nodes[:2]]
-        await asyncio.gather(*(lives.live(n, self._throw(), plan.steps, pause, step) for n, pause, step in who))
+        works = [lives.live(n, self._throw(), plan.steps, pause * plan.pace, step) for n, pause, step in who]
+        if plan.ends:
+            register = Register(self._clock, self.told, plan.ends)
+            works += [register.purged(node) for node in nodes[:2]]
+        await asyncio.gather(*works)
         for node in nodes:
             node.end()
-        await judged(self.truth, self._clock, self.told)
+        if plan.ends:
+            await judged_gone(self.truth, self._clock, self.told)
+        else:
+            await judged(self.truth, self._clock, self.told)
         for node in nodes:
             node.bury()
-        deaths = sum(node.deaths for node in nodes)
-        return Ran(
-            self.told.wrong,
-            await self._digest(),
-            deaths,
-            len(self.told.acked),
-            len(self.truth.commits),
-            self.told.done,
-        )
+        sums = sum(node.deaths for node in nodes), len(self.told.acked), len(self.truth.commits)
+        return Ran(self.told.wrong, await self._digest(), *sums, self.told.done)
 
     def _throw(self) -> SeededDice:
         return SeededDice(int.from_bytes(self._dice.bytes(4), "big"))

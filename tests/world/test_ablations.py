@@ -42,6 +42,8 @@ ANY = ("V1", "V2", "V5", "V6", "V7")
 LATE = replace(BAD, faults=replace(BAD_DAY, late=0.15, latest=3.0))
 SLOW = replace(LONGER, faults=replace(BAD_DAY, delay=40.0))
 
+SLEEPY = replace(KINDS["large bodies"], stops=0.02, horizon=120_000.0)
+
 ROWS = [
     Row("C4 own id", Missing(own_id=True), BAD, 5),
     Row("C4 own id, without causes", Missing(own_id=True, causes=True), BAD, 1),
@@ -69,6 +71,7 @@ ROWS = [
     Row("S5 in time, without S2", Missing(timely=True, fresh_names=True), STOPPED, 13, ANY),
     Row("V2 grace of the vacuum", Missing(vacuum_grace=True), SLOW, 7, ANY),
     Row("V2 grace of the vacuum, without S5", Missing(vacuum_grace=True, timely=True), SLOW, 7, ANY),
+    Row("V5 a large body that is young", Missing(blob_horizon=True), SLEEPY, 7, ("V2", "V7")),
     # F5: a listing may lag by less than G/2
     Row("F5 a listing that lags", Missing(), replace(STOPPED, faults=replace(BAD_DAY, list_lag=4 * GRACE)), 5, ANY),
 ]

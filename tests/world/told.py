@@ -42,9 +42,12 @@ class Told:
     done: Counter[str] = field(default_factory=Counter)
     """How often each thing was done, from beginning to end."""
     wrong: list[str] = field(default_factory=list)
+    ending: bool = False
+    """The account is being removed: from now on nobody is promised anything."""
 
     def say(self, wrong: str) -> None:
-        self.wrong.append(wrong)
+        if not self.ending:
+            self.wrong.append(wrong)
 
     def believe(self, number: int, data: bytes) -> None:
         """A process holds this commit for durable and its own."""

@@ -7,7 +7,7 @@ from typing import Any
 from merpati.log.api import EMPTY, Commit, Tip
 from merpati.log.commits import decoded
 from merpati.log.layout import log_of
-from merpati.mailbox.bodies import LARGE
+from merpati.mailbox.bodies import LARGE, LargePlace
 from merpati.mailbox.changes import Change
 from merpati.mailbox.fold import MailboxFold
 from merpati.mailbox.folder import Folder
@@ -104,18 +104,25 @@ def fingerprint(state: MailState) -> object:
     )
 
 
+def larges_in(state: MailState) -> list[LargePlace]:
+    """The large bodies of the messages that are there."""
+    return [place for folder in state.folders.values() for place in _larges(state, folder)]
+
+
+def _larges(state: MailState, folder: Folder) -> list[LargePlace]:
+    columns = folder.columns
+    addresses = zip(columns.commits[: columns.length], columns.offsets[: columns.length], strict=True)
+    places = [state.larges.get(commit, offset) for commit, offset in addresses if offset >= LARGE]
+    return [place for place in places if place is not None]
+
+
 def _folder_print(state: MailState, folder: Folder) -> tuple[Any, ...]:
     columns, count = folder.columns, folder.columns.length
-    larges = [
-        state.larges.get(columns.commits[row], columns.offsets[row])
-        for row in range(count)
-        if columns.offsets[row] >= LARGE
-    ]
     return (
         (folder.id, folder.name, folder.uidvalidity, folder.modseq, folder.uidnext, folder.special_use),
         (folder.keywords, folder.exists, folder.unseen, folder.deleted, folder.size, folder.deleted_size),
         *(tuple(column[:count]) for column in (columns.uids, columns.flags, columns.modseqs, columns.sizes)),
         *(tuple(column[:count]) for column in (columns.dates, columns.commits, columns.offsets, columns.checks)),
-        tuple(larges),
+        tuple(_larges(state, folder)),
         (folder.vanished.since, tuple(folder.vanished.entries)),
     )
