@@ -57,9 +57,8 @@ class FolderState:
         return [uid for uid in self.rows if any(first <= uid <= last for first, last in ranges)]
 
     def add(self, uid: int, row: Row) -> None:
-        uid = uid or self.uidnext
         self.rows[uid] = row
-        self.uidnext = max(self.uidnext, uid + 1)
+        self.uidnext = uid + 1
         deleted = row.flags >> 3 & 1
         grown = (1, 1 - (row.flags & 1), deleted, row.size, deleted * row.size)
         self.sums = [known + more for known, more in zip(self.sums, grown, strict=True)]
@@ -90,6 +89,8 @@ class State:
         self.large: dict[Address, LargeBody] = {}
         self.summaries: list[str] = []
         """Chunks of summaries, of whichever folder: what is copied has its summary where its origin was."""
+        self.causes: dict[bytes, tuple[int, int, float]] = {}
+        """Folder, UID and time of what each has brought."""
         self.closed = False
 
     def apply(self, commit: Commit) -> None:
@@ -99,27 +100,33 @@ class State:
         for changes, attachments in commit.parts:
             for letter, *fields in msgspec.msgpack.decode(changes):
                 if letter == "a":
-                    larges = self._append(fields, attachments, larges)
+                    larges = self._append(fields, attachments, larges, commit.time)
                 else:
                     VERBS[letter](self, fields)
 
-    def _append(self, fields: list[Any], attachments: tuple[Attachment, ...], larges: int) -> int:
+    def _append(self, fields: list[Any], attachments: tuple[Attachment, ...], larges: int, at: float) -> int:
         folder = self.folders[fields[0]]
-        for flags, date, size, summary, body, large, _, uid, *_ in fields[1]:
+        for flags, date, size, summary, body, large, cause, uid, *_ in fields[1]:
             there = attachments[body] if body >= 0 else NOTHING
             address, check = (self.number, there.offset), int.from_bytes(there.digest[:8], "big")
             if large is not None:
                 address, check, larges = (self.number, LARGE + larges), 0, larges + 1
                 self.large[address] = _large(there.offset, there.length, large)
+            uid = uid or folder.uidnext
             folder.add(uid, Row(flags, self.number, date, size, address, check, summary))
+            if cause:
+                self.causes[cause] = (folder.id, uid, at)
         return larges
 
     def _copy(self, fields: list[Any]) -> None:
         folder = self.folders[fields[0]]
         for flags, date, size, commit, offset, check, origin, summary, large, *_ in fields[1]:
             if large is not None:
-                self.large[commit, offset] = _large(*large[:2], large[2])
-            folder.add(0, Row(flags, self.number, date, size, (commit, offset), check, summary or self._origin(origin)))
+                self.large[commit, offset] = _large(large[0], large[1], large[2])
+            folder.add(
+                folder.uidnext,
+                Row(flags, self.number, date, size, (commit, offset), check, summary or self._origin(origin)),
+            )
 
     def _origin(self, origin: list[int]) -> bytes | None:
         folder, uid = origin
@@ -212,12 +219,14 @@ def _large(offset: int, length: int, large: list[Any]) -> LargeBody:
 def state_of(packed: bytes, chunk: Callable[[str], bytes]) -> State:
     """The state that a snapshot has."""
     state = State()
-    state.number, folders, tree, _, _, larges, closed, *_ = msgspec.msgpack.decode(packed)
+    state.number, folders, tree, causes, _, larges, closed, *_ = msgspec.msgpack.decode(packed)
     if closed:
         state.closed = True
         return state
     state.next_folder, _, _, _, subscribed, annotations, *_ = msgspec.msgpack.decode(chunk(tree))
     state.subscriptions, state.annotations = set(subscribed), annotations
+    for name in causes:
+        state.causes |= {cause: tuple(place) for cause, *place in struct.iter_unpack("<16sIId", chunk(name))}
     for name in larges:
         for commit, offset, prefix, length, large, *_ in msgspec.msgpack.decode(chunk(name)):
             state.large[commit, offset] = _large(prefix, length, large)

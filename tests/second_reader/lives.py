@@ -83,11 +83,13 @@ class Life:
                 pass
 
     async def bring_back(self) -> None:
-        """What was expunged of late comes back; and a folder as it was, beside the one that is there."""
+        """What was expunged of late comes back; and everything as it was, beside what is there."""
         number = (await self.account.refresh()).number
         past = (await Travel(self.account.log.reader).state_at(number - 20)).state
         await restored(self.account, past, folder="INBOX")
-        await restored(self.account, past, folder="Sent", beside="Then")
+        await restored(self.account, past, beside="Then")
+        await self.account.create("Then/nothing")
+        await self.account.rename("Then", "Then once")
 
     async def bring_in(self) -> None:
         """Two folders of an archive: one keeps its UIDs, the other one's messages go into the INBOX."""

@@ -62,7 +62,7 @@ class Log:
 
     def commits(self, number: int, id: bytes, most: int = TOP) -> Iterator[Commit]:
         """The commits after `number`, whose id is `id`, up to `most` or the last [R2, C2]."""
-        while number < most and (commit := self._commit(number + 1)) is not None:
+        while number < most and (commit := self.commit(number + 1)) is not None:
             if commit.before != id or commit.number != number + 1:
                 raise Refused(f"commit {number + 1} does not follow [C2]")
             number, id = commit.number, commit.id
@@ -71,8 +71,8 @@ class Log:
         if most == TOP and floors and TOP - int(floors[0][-20:]) > number + 1:
             raise Refused(f"{self.prefix}: the commits after {number} are gone [R1, F3]")
 
-    def _commit(self, number: int) -> Commit | None:
-        """From a past, if one has it [P2], else from the commit."""
+    def commit(self, number: int) -> Commit | None:
+        """From a past, if one has it [P2], else from the commit; None if it is in neither."""
         for snapshot in self.snapshots():
             for name, first, last, *_ in snapshot.pasts:
                 if first <= number <= last:

@@ -7,7 +7,11 @@ the tests can hold the pages against the code.  It reads files, in which nobody 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from tests.second_reader.fold import FLAGS, LARGE, Address, FolderState, Row, State, state_of, summaries_in
 from tests.second_reader.log import TOP, Log
@@ -31,6 +35,8 @@ class Message:
     envelope: bytes
     body: bytes
     bodystructure: bytes
+    sorting: tuple[Any, ...]
+    """Size, time and day of sending, subject, base subject, … : what comes last in a summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class Mailbox:
     subscriptions: frozenset[str]
     annotations: dict[str, dict[str, bytes]]
     """By name of the folder; "" is the account."""
+    causes: dict[bytes, tuple[int, int, float]]
+    """Folder, UID and time of the commit of what each has brought."""
 
 
 def read_mailbox(root: Path, account: str, at: int | None = None) -> Mailbox:
@@ -103,7 +111,7 @@ class _Reading:
         names = {0: ""} | {folder.id: folder.name for folder in state.folders.values()}
         noted = {names[id]: dict(entries) for id, entries in state.annotations.items() if entries}
         folders = {each.name: self._folder(each) for each in state.folders.values()}
-        return Mailbox(state.number, state.closed, folders, frozenset(state.subscriptions), noted)
+        return Mailbox(state.number, state.closed, folders, frozenset(state.subscriptions), noted, state.causes)
 
     def _folder(self, here: FolderState) -> Folder:
         names = (*FLAGS, *here.keywords)
@@ -121,8 +129,7 @@ class _Reading:
         if offset < LARGE and int.from_bytes(digest(data)[:8], "big") != row.check:
             raise Refused(f"{row.address} is not what its check says")
         summary = self._summaries[row.address] if row.summary is None else row.summary
-        texts = _texts(summary) if summary else (b"", b"", b"")
-        return Message(uid, flags, row.date, row.modseq, row.size, f"M{commit:x}_{offset:x}", data, *texts)
+        return Message(uid, flags, row.date, row.modseq, row.size, f"M{commit:x}_{offset:x}", data, *_texts(summary))
 
     def _large(self, address: Address) -> bytes:
         body = self._state.large[address]
@@ -138,7 +145,12 @@ class _Reading:
         return b"".join(pieces)
 
 
-def _texts(summary: bytes) -> tuple[bytes, bytes, bytes]:
-    """ENVELOPE, BODY, BODYSTRUCTURE."""
-    one, two, three = (int.from_bytes(summary[at : at + 4], "big") for at in (0, 4, 8))
-    return summary[12 : 12 + one], summary[12 + one : 12 + one + two], summary[12 + one + two : 12 + one + two + three]
+def _texts(summary: bytes) -> tuple[bytes, bytes, bytes, tuple[Any, ...]]:
+    """ENVELOPE, BODY, BODYSTRUCTURE, and the rest; nothing of a summary that is lost."""
+    if not summary:
+        return b"", b"", b"", ()
+    ends = [12]
+    for at in (0, 4, 8):
+        ends.append(ends[-1] + int.from_bytes(summary[at : at + 4], "big"))
+    envelope, body, structure = (summary[start:end] for start, end in pairwise(ends))
+    return envelope, body, structure, tuple(msgspec.msgpack.decode(summary[ends[-1] :]))

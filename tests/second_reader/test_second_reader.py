@@ -5,15 +5,42 @@ Nothing here needs to be changed when the code is: if the two differ, either the
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
 
+from merpati.clock import ManualClock
+from merpati.directory.open import open_directory
+from merpati.ids import SeededDice
+from merpati.log.travel import OutOfReach, Travel
 from merpati.mailbox.account import MailAccount
+from merpati.mailbox.changes import Change
 from merpati.mailbox.state import MailState
 from merpati.mailbox.views import AccountAt
-from tests.second_reader.lives import ACCOUNT, Life
+from merpati.message.summary import Summary
+from merpati.telemetry import Metrics
+from tests.second_reader.directory import log_id, read_directory
+from tests.second_reader.fold import VERBS
+from tests.second_reader.lives import ACCOUNT, DatedFiles, Life
+from tests.second_reader.log import Log
+from tests.second_reader.objects import Bucket, Refused, TooNew
 from tests.second_reader.reader import Folder, Mailbox, Message, read_mailbox
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No power cut is awaited here, and there are a thousand files to write."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 async def shown(account: MailAccount, state: MailState) -> Mailbox:
@@ -21,7 +48,7 @@ async def shown(account: MailAccount, state: MailState) -> Mailbox:
     view = AccountAt(state)
     folders = {name: await _folder(account, state, name) for name in view.folders}
     noted = {name: dict(entries) for name in ("", *view.folders) if (entries := view.metadata(name))}
-    return Mailbox(view.number, False, folders, view.subscriptions, noted)
+    return Mailbox(view.number, False, folders, view.subscriptions, noted, dict(state.causes))
 
 
 async def _folder(account: MailAccount, state: MailState, name: str) -> Folder:
@@ -32,17 +59,25 @@ async def _folder(account: MailAccount, state: MailState, name: str) -> Folder:
         Message(
             view.uids[row], frozenset(view.flag_names(view.flags[row])), view.dates[row], view.modseqs[row],
             view.sizes[row], view.email_id(row), await account.body(view.body(row)),
-            texts[row].envelope, texts[row].body, texts[row].structure,
+            texts[row].envelope, texts[row].body, texts[row].structure, _sorting(texts[row]),
         )
         for row in rows
     ]  # fmt: skip
-    gone = set()
+    gone = set[tuple[int, int]]()
     for modseq in range(info.highestmodseq, 0, -1):
         new = {uid for first, last in view.vanished_since(modseq - 1) for uid in range(first, last + 1)}
         gone |= {(uid, modseq) for uid in new - {uid for uid, _ in gone}}
     return Folder(
         info.id, name, info.uidvalidity, info.uidnext, info.highestmodseq, info.special_use, view.keywords,
         info.exists, info.unseen, info.deleted, info.size, info.deleted_size, tuple(messages), frozenset(gone),
+    )  # fmt: skip
+
+
+def _sorting(summary: Summary) -> tuple[object, ...]:
+    one, two = summary, (summary.message_id, summary.in_reply_to, list(summary.references))
+    return (
+        one.size, one.sent_at, one.sent_day, one.subject, one.base_subject, one.is_answer, one.author_name, one.author,
+        *two,
     )  # fmt: skip
 
 
@@ -56,27 +91,166 @@ def assert_same(read: Mailbox, expected: Mailbox) -> None:
     assert read == expected
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_a_reader_made_from_the_page_finds_what_merpati_shows(seed: int, tmp_path: Path) -> None:
-    life = Life(tmp_path, seed)
-
-    async def check() -> None:
-        account = await life.other_process()
-        assert account.log.tip is not None
-        assert_same(read_mailbox(tmp_path, ACCOUNT), await shown(account, account.log.tip.state))
-
-    await life.live(40)
-    await check()
+async def lived(root: Path, seed: int, check: Callable[[Life], Awaitable[None]]) -> Life:
+    """A life with everything in it, looked at in between."""
+    life = Life(root, seed)
+    await life.live(35)
+    await check(life)
     await life.account.keep_snapshot()
-    await life.live(25)
-    await check()
+    await life.live(20)
+    await check(life)
     await life.truncate()
     await life.bring_back()
     await life.bring_in()
-    await life.live(25)
-    await check()
-    await life.clean()
-    await check()
     await life.live(20)
-    await check()
+    await check(life)
+    await life.clean()
+    await life.live(15)
+    await check(life)
+    return life
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_reader_made_from_the_page_finds_what_merpati_shows(seed: int, tmp_path: Path) -> None:
+    letters = set[str]()
+
+    async def check(life: Life) -> None:
+        account = await life.other_process()
+        assert account.log.tip is not None
+        assert_same(read_mailbox(tmp_path, ACCOUNT), await shown(account, account.log.tip.state))
+        letters.update(letters_in(Log(Bucket(tmp_path), ACCOUNT), account.view().number))
+
+    life = await lived(tmp_path, seed, check)
+    assert letters >= {"a", *VERBS} - {"z"}, "a life without them proves nothing of them"
+    assert {"snap", "floor", "chunk", "pack", "past", "log"} == {
+        path.name for path in (tmp_path / "accounts" / ACCOUNT).iterdir()
+    }
     await life.close()
+
+
+def letters_in(log: Log, last: int) -> set[str]:
+    """The kinds of change in the commits that can still be read."""
+    commits = [commit for number in range(2, last + 1) if (commit := log.commit(number)) is not None]
+    parts = [changes for commit in commits for changes, _ in commit.parts]
+    return {letter for changes in parts for letter, *_ in msgspec.msgpack.decode(changes)}
+
+
+async def test_it_finds_earlier_states_through_pasts_and_packs_too(tmp_path: Path) -> None:
+    seen = 0
+
+    async def check(life: Life) -> None:
+        nonlocal seen
+        account = await life.other_process()
+        travel = Travel(account.log.reader)
+        last = account.view().number
+        for number in range(last, max(1, last - 60), -9):
+            try:
+                past = await travel.state_at(number)
+            except OutOfReach:
+                break
+            assert_same(read_mailbox(tmp_path, ACCOUNT, number), await shown(account, past.state))
+            seen += 1
+
+    life = await lived(tmp_path, 7, check)
+    assert seen > 12
+    await life.close()
+
+
+async def test_an_account_that_was_closed_for_good_has_nothing(tmp_path: Path) -> None:
+    life = Life(tmp_path, 1)
+    await life.live(5)
+    await life.account.close_for_good()
+    read = read_mailbox(tmp_path, ACCOUNT)
+    assert read.closed and not read.folders and not read.subscriptions and not read.annotations
+    await life.close()
+
+
+async def test_a_damaged_snapshot_is_gone_round(tmp_path: Path) -> None:
+    life = Life(tmp_path, 3)
+    await life.live(30)
+    await life.account.keep_snapshot()
+    await life.live(10)
+    before = read_mailbox(tmp_path, ACCOUNT)
+    spoil(next((tmp_path / "accounts" / ACCOUNT / "snap").iterdir()), at=-50)
+    assert read_mailbox(tmp_path, ACCOUNT) == before
+    await life.close()
+
+
+async def test_when_the_commits_after_a_snapshot_are_gone_it_is_not_taken_for_the_present(tmp_path: Path) -> None:
+    life = Life(tmp_path, 3)
+    await life.live(30)
+    await life.truncate()
+    for snapshot in (tmp_path / "accounts" / ACCOUNT / "snap").iterdir():
+        spoil(snapshot, at=-50)
+    with pytest.raises(Refused, match="R1"):
+        read_mailbox(tmp_path, ACCOUNT)
+    await life.close()
+
+
+async def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    life = Life(tmp_path, 3)
+    await life.live(3)
+    spoil(tmp_path / "accounts" / ACCOUNT / "log" / f"{2:020}", at=9)
+    with pytest.raises(TooNew):
+        read_mailbox(tmp_path, ACCOUNT)
+    await life.close()
+
+
+def spoil(path: Path, at: int) -> None:
+    """Raise one byte of a file."""
+    data = bytearray(path.read_bytes())
+    data[at] = (data[at] + 1) & 0xFF
+    path.write_bytes(data)
+
+
+async def test_a_directory_is_read_from_the_page_too(tmp_path: Path) -> None:
+    clock = ManualClock()
+    directory = open_directory(DatedFiles(tmp_path, clock), None, clock, SeededDice(1), Metrics(), "test")
+    await directory.add_domain("a.test", "Bob@a.test")
+    await directory.add_domain("münchen.test")
+    await directory.add_domain("gone.test")
+    await directory.remove_domain("gone.test")
+    for count in range(130):  # more than a snapshot is waited for
+        await directory.add_account(f"User{count}@a.test", "hash", quota=count)
+        if count % 10 == 0:
+            await directory.remove_account(f"user{count}@a.test")
+    await directory.add_account("Jörg@münchen.test", "hash")
+    await directory.change_account("user1@a.test", enabled=False)
+    await directory.add_alias("all@a.test", ("user1@a.test", "x@else.where"))
+    await directory.add_alias("none@a.test", ("user2@a.test",))
+    await directory.remove_alias("NONE@a.test")
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not asyncio.current_task()))
+    read = read_directory(tmp_path)
+    assert {name: entries["domain"][name] for name, entries in read.items()} == {
+        entry.name: builtins_of(entry) for entry in await directory.domains()
+    }
+    for name, entries in read.items():
+        for kind, expected in (("account", await directory.accounts(name)), ("alias", await directory.aliases(name))):
+            assert sorted(entries[kind].values(), key=str) == sorted(map(builtins_of, expected), key=str)
+    assert len(read["a.test"]["removed"]) == 13
+    assert any((tmp_path / "accounts" / log_id("directory\0a.test") / "snap").iterdir())
+
+
+def builtins_of(entry: object) -> object:
+    """As it stands in JSON."""
+    return msgspec.json.decode(msgspec.json.encode(entry))
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.py")), ids=lambda path: path.name)
+def test_the_reader_shares_no_code_with_merpati(path: Path) -> None:
+    if path.name in ("lives.py", "test_second_reader.py"):
+        return
+    imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in imports if isinstance(node, ast.ImportFrom)}
+    ours = {f"tests.second_reader.{name}" for name in ("fold", "log", "objects")}
+    assert {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names} <= {
+        "cramjam", "msgspec", *ours
+    }  # fmt: skip
+
+
+def test_the_page_tells_of_every_change() -> None:
+    kinds = {kind.__struct_config__.tag for kind in get_args(Change)}
+    table = re.findall(r"^\| `(\w)` \|", (HERE.parent.parent / "docs/mailbox-log.md").read_text(), re.MULTILINE)
+    assert sorted(table) == sorted(kinds)
+    assert {"a", *VERBS} == kinds
