@@ -72,7 +72,6 @@ def merpati(shell: Shell, line: str, **streams: object) -> subprocess.Popen[byte
     return subprocess.Popen([sys.executable, "-m", "merpati", *line.split()], cwd=shell.folder, **streams)  # type: ignore[call-overload, no-any-return]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["", "--format mbox --folder Old"])
 def test_one_mailbox_flows_into_another(shell: Shell, form: str) -> None:
     into = "--folder Old" if form else ""
@@ -107,6 +106,13 @@ def test_what_cannot_be_done_is_one_line_and_status_1(shell: Shell, line: str, w
     done = shell.run(f"mailbox {line}")
     assert done.returncode == 1 and words in done.stderr
     assert subjects(shell, "ann@here.test") == ANN
+
+
+def test_inbox_may_be_named_in_any_case(shell: Shell) -> None:
+    assert shell.run("mailbox import ann@here.test Old.mbox --folder inbox").returncode == 0
+    assert shell.run("mailbox export ann@here.test one.tar --folder Inbox").returncode == 0
+    assert shell.run("mailbox import bob@here.test one.tar --folder iNBOX").returncode == 0
+    assert subjects(shell, "bob@here.test", "INBOX") == ANN
 
 
 def test_a_message_that_is_refused_is_named_and_the_status_is_1(shell: Shell) -> None:

@@ -28,6 +28,7 @@ from merpati.mailbox.carrying.leaving import carried_out, departing
 from merpati.mailbox.carrying.maildir import MaildirReader, MaildirWriter
 from merpati.mailbox.carrying.mbox import MboxReader, MboxWriter
 from merpati.mailbox.carrying.values import Carried, Departing, Unreadable, Unwritable, Writer
+from merpati.mailbox.names import normalised
 from merpati.mailbox.state import MailState
 
 FormOption = Annotated[Form | None, typer.Option("--format", help="Else told from the name, or from what is there.")]
@@ -74,7 +75,7 @@ def import_(
 
     async def work() -> Carried:
         async with mailbox(config, address) as account:
-            return await _import(account, source, form, folder)
+            return await _import(account, source, form, normalised(folder))
 
     _tell(run(work()), json)
 
@@ -99,6 +100,8 @@ def _writer(
     folder: str,
     folders: Sequence[Departing],
 ) -> Writer:
+    if target == STANDARD and sys.stdout.isatty():
+        raise Permanent("this is not for a terminal: send it to a file or a program")
     place = sys.stdout.buffer if target == STANDARD else Path(target)
     if form == Form.ARCHIVE:
         head = head_of(address, account.id, tip, folders, complete=not folder)
