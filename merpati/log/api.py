@@ -175,6 +175,10 @@ class Parted(Protocol):
         """As `load`, but parts whose chunks are damaged are shut: whoever asks for one is told why (rule R6)."""
         ...
 
+    def check_whole(self, state: Any) -> None:
+        """Raises `Damaged` if a part of the state is shut: nothing is to be built upon it."""
+        ...
+
     def differences(self, one: Any, other: Any) -> list[str]:
         """In what two states differ, in words; for `verify`."""
         ...

@@ -144,11 +144,11 @@ class CommitLog(Generic[S, C]):
     async def _read_once(self) -> Tip[S]:
         opened = self._opened
         try:
-            if opened is None:
+            if opened is None or opened.damage is not None:  # R8: a newer snapshot may stand behind it, or mend it
                 return self._learn(await self.reader.open())
             newer = await self.reader.catch_up(opened.tip, opened.known)
             if newer.damage is not None:
-                newer = await self.reader.open()  # R8: a newer snapshot may stand behind the damage, or mend it
+                newer = await self.reader.open()
         except Overtaken:
             newer = await self.reader.open()
         return self._learn(newer)

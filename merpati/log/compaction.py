@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from merpati.log.api import EMPTY, Commit, Damaged, Decision
+from merpati.log.api import EMPTY, Commit, Damaged, Decision, Parted
 from merpati.log.commit_log import CommitLog
 from merpati.log.commits import attachment_digest, decoded
 from merpati.log.floor import raise_floor
@@ -75,6 +75,8 @@ class Compaction(Generic[S, C]):
         tip = await self._log.read()
         if self._log.damage is not None:
             raise self._log.damage
+        if isinstance(self._reader.fold, Parted):
+            self._reader.fold.check_whole(tip.state)
         began = Moment.now(self._reader.clock)
         before = await self._reader.newest_head()
         start = covered(before)

@@ -140,6 +140,10 @@ async def _packs(
             wrong.append(found)
         elif named is None or found.name in named:
             packs.append(found)
+            try:
+                await read_index(reader.store, reader.layout.pack(found.name), found.size)
+            except (Damaged, NotFound):  # said when it is read as a whole; a newer version is refused here and now
+                continue
     there = {entry.name for entry in packs}
     for name in (named or {}).keys() - there:
         wrong.append(Damaged("a pack is missing", key=reader.layout.pack(name), rule="P3"))

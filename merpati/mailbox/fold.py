@@ -44,6 +44,9 @@ class MailboxFold:
     async def load_around(self, head: bytes, chunks: Chunks) -> MailState:
         return await Loader(chunks, self._shelf, around=True).load(head)
 
+    def check_whole(self, state: MailState) -> None:
+        state.check_whole()
+
     def differences(self, one: MailState, other: MailState) -> list[str]:
         return differences(one, other)
 

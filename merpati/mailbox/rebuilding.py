@@ -6,6 +6,7 @@ removed, so what is damaged can still be looked at until the vacuum takes it (PR
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,19 +18,21 @@ from merpati.log.attachments import Attachments
 from merpati.log.commits import decoded_head
 from merpati.log.heads import Heads
 from merpati.log.mending import Mending, Needed, foreign
+from merpati.log.packs import bodies_in
 from merpati.log.reading import Opened, Reader
 from merpati.log.remains import Remains, remains_of
 from merpati.log.snapshots import tip_of
 from merpati.mailbox.account import MailAccount
-from merpati.mailbox.bodies import LARGE
+from merpati.mailbox.bodies import LARGE, addresses
 from merpati.mailbox.changes import Change
 from merpati.mailbox.columns import NewRow
 from merpati.mailbox.reading import check_of
 from merpati.mailbox.runs import SummaryRun
 from merpati.mailbox.salvaging import FOUND, Salvage
 from merpati.mailbox.state import MailState
-from merpati.mailbox.summaries import unpacked
+from merpati.mailbox.summaries import packed, unpacked
 from merpati.mailbox.values import BodyMissing
+from merpati.message.summary import summarise
 from merpati.objects.api import NotFound
 
 TRIES = 5
@@ -82,11 +85,13 @@ class _Rebuilding:
         else:
             base = opened.tip if opened is not None else await self._nearest(remains)
             taken = max(remains.last, base.number)
-            state = await self._salvaged(base, taken, remains)
+            salvage = await self._salvaged(base, taken, remains)
+            exact = salvage.exact and not base.state.shut
             begun = await mending.begin(taken + 1, base.at, self._writer)
-            tip = Tip(Salvage(state).settled(begun.number), begun.number, begun.id, begun.at)
+            state = replace(salvage.state, number=begun.number) if exact else salvage.settled(begun.number)
+            tip = Tip(state, begun.number, begun.id, begun.at)
         tip = Tip(await self._with_summaries(tip.state), tip.number, tip.id, tip.at)
-        await mending.end(tip, _needed(tip.state), self._missing, taken)
+        await mending.end(tip, _needed(tip.state), self._missing | await self._foreign(remains, taken), taken)
         self._tell(mending, remains, tip.state)
         await self._account.log.read()
         return Rebuilt(tip.number, exact, tip.state.messages, tuple(self._lost), tuple(dict.fromkeys(self._damaged)))
@@ -123,16 +128,11 @@ class _Rebuilding:
                 break
         return best
 
-    async def _salvaged(self, base: Tip[MailState], last: int, remains: Remains) -> MailState:
+    async def _salvaged(self, base: Tip[MailState], last: int, remains: Remains) -> Salvage:
         """What stands behind the damage, taken as far as it can be understood."""
         salvage = Salvage(replace(base.state, shut={}))
-        await self._open_shut(base, salvage)
         heads = Heads(self._reader.store, self._reader.layout, remains.pasts)
-        links: dict[int, tuple[bytes, bytes]] = {}
-        for number in range(base.number + 1, last + 1):
-            commit = await self._commit(heads, number)
-            if commit is not None:
-                links[number] = commit.id, commit.after
+        links = await self._links(heads, base.number + 1, last)
         wrong = foreign(links, base)
         self._missing = frozenset({*range(base.number + 1, last + 1)} - {*links} | wrong)
         now = self._reader.clock.time()
@@ -142,13 +142,51 @@ class _Rebuilding:
                 salvage.pass_over(now)
             else:
                 salvage.take(commit, now)
+        await self._open_shut(base, salvage)  # last, for the commits after it gave UIDs that are known
         if self._missing:
+            strays = await self._strays(remains, salvage.state)
+            salvage.bring(strays, now)
             self._lost.append(f"what was done by {_numbers(self._missing)}")
         if salvage.astray:
             self._lost.append(f"which folder {salvage.astray} messages were in: they are in {FOUND}")
         if salvage.dropped:
             self._lost.append(f"{salvage.dropped} later changes to what those had made")
-        return salvage.state
+        return salvage
+
+    async def _foreign(self, remains: Remains, last: int) -> frozenset[int]:
+        """Of the commits that no past has, those that are not of this log."""
+        heads = Heads(self._reader.store, self._reader.layout, remains.pasts)
+        links = await self._links(heads, remains.covered, last)
+        before = links.get(remains.covered, (b"", b""))[0]
+        return foreign(links, Tip(None, remains.covered, before)) - {remains.covered}
+
+    async def _links(self, heads: Heads, first: int, last: int) -> dict[int, tuple[bytes, bytes]]:
+        """Id, and id of the one before, of the commits that can be read."""
+        links = {}
+        for number in range(first, last + 1):
+            commit = await self._commit(heads, number)
+            if commit is not None:
+                links[number] = commit.id, commit.after
+        return links
+
+    async def _strays(self, remains: Remains, state: MailState) -> list[NewRow]:
+        """Messages in packs that came with lost commits; some may have been expunged since, which nobody can tell."""
+        there = set(addresses(state))
+        rows: list[NewRow] = []
+        for entry in remains.packs:
+            key = self._reader.layout.pack(entry.name)
+            try:
+                async for found in bodies_in(self._reader.store, key, entry.size):
+                    if isinstance(found, Damaged) or found[0] in there or found[0][0] not in self._missing:
+                        continue
+                    (commit, offset), body = found
+                    if _HEADER_ENDS in body:  # else it is what stood before a large body
+                        about = await asyncio.to_thread(summarise, body)
+                        check, date = check_of(body), about.sent_at or 0
+                        rows.append(NewRow(0, 0, 0, len(body), date, commit, offset, check, packed(about)))
+            except (Damaged, NotFound):
+                continue
+        return rows
 
     async def _commit(self, heads: Heads, number: int) -> Commit[Change] | None:
         async for head in heads.candidates(number):
@@ -166,7 +204,9 @@ class _Rebuilding:
             if not isinstance(part, int):
                 self._lost.append(f"{_PARTS[part]}: {shut.damage}")
                 continue
-            folder = base.state.folders[part]
+            folder = salvage.state.folders.get(part)
+            if folder is None:
+                continue  # removed since
             found = [row for run in shut.runs for row in _rows(await self._found(run), base.number)]
             columns = folder.columns
             there = set(zip(columns.commits[: columns.length], columns.offsets[: columns.length], strict=True))
@@ -239,6 +279,7 @@ class _Rebuilding:
         self._damaged += map(str, (*remains.wrong, *mending.wrong))
 
 
+_HEADER_ENDS = b"\r\n\r\n"
 _PARTS = {
     "tree": "subscriptions and annotations",
     "causes": "which deliveries were made of late",

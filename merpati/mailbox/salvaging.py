@@ -58,6 +58,11 @@ class Salvage:
     """UIDNEXT of each folder before the first lost commit: below it, a UID is what it was."""
     _sure: bool = True
 
+    @property
+    def exact(self) -> bool:
+        """Whether every commit was there."""
+        return self._sure
+
     def pass_over(self, now: float) -> None:
         """A commit is lost: it is not known what it gave, but for the first folders, which every account has."""
         state = self.state
@@ -103,6 +108,11 @@ class Salvage:
             into = into.with_rows(new, self.state.number)
             self.state = replace(self.state, folders={**self.state.folders, folder: into})
         return len(new)
+
+    def bring(self, rows: list[NewRow], now: float) -> None:
+        """Messages of which only the bytes are left go into FOUND."""
+        if rows:
+            self.add(self._found(len(rows), now), rows)
 
     def settled(self, number: int) -> MailState:
         """The state as of commit `number`: whoever was away is told of every message and flag anew.
@@ -157,6 +167,9 @@ class Salvage:
         """The folder, or if it is not known which one that is, FOUND."""
         if folder in self._known and folder in self.state.folders:
             return folder
+        return self._found(messages, now)
+
+    def _found(self, messages: int, now: float) -> int:
         self.astray += messages
         if FOUND not in self.state.names:
             made = (Made(FOUND, self.state.new_uidvalidity(now)), Subscribed(FOUND, True))

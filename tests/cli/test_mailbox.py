@@ -63,3 +63,30 @@ def test_what_cannot_be_done_is_one_line_and_status_1(shell: Shell, line: str, w
     done = shell.run(line)
     assert done.returncode == 1
     assert words in done.stderr
+
+
+def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
+    def came(number: int) -> None:
+        inbox = shell.folder / f"old{number}" / "cur"
+        inbox.mkdir(parents=True)
+        (inbox / f"{number}.a:2,S").write_bytes(f"Subject: {number}\n\nwords\n".encode())
+        assert shell.run(f"mailbox import ann@here.test old{number}").returncode == 0
+
+    came(0)
+    assert json.loads(shell.run("mailbox verify ann@here.test --json").stdout) == {"messages": 1, "wrong": []}
+    done = json.loads(shell.run("mailbox rebuild ann@here.test --json").stdout)
+    assert (done["exact"], done["messages"], done["lost"]) == (True, 1, [])
+    came(1)
+    came(2)
+    (snapshot,) = shell.folder.glob("data/**/snap/*")
+    lost, last = sorted(snapshot.parent.parent.glob("log/*"))[-2:]
+    lost.write_bytes(lost.read_bytes()[:-1])
+    told = shell.run("mailbox verify ann@here.test")
+    assert told.returncode == 1 and f"log/{lost.name}: " in told.stdout and "(B2); lost: " in told.stdout
+    wrong = json.loads(shell.run("mailbox verify ann@here.test --json").stdout)["wrong"]
+    assert {(each["rule"], each["key"].rpartition("/")[2]) for each in wrong} >= {("B2", lost.name)}
+    rebuilt = shell.run("mailbox rebuild ann@here.test")
+    assert rebuilt.returncode == 1 and f"lost: what was done by commit {int(lost.name)}" in rebuilt.stdout
+    assert json.loads(shell.run("mailbox show ann@here.test --json").stdout)["folders"][0]["messages"] == 2
+    assert shell.run("mailbox rebuild ann@here.test").returncode == 0
+    assert lost.exists() and last.exists()

@@ -10,7 +10,7 @@ from merpati.ids import AccountId, SeededDice
 from merpati.log.layout import log_of
 from merpati.log.reading import GRACE
 from merpati.mailbox.account import MailAccount
-from merpati.mailbox.api import Append
+from merpati.mailbox.api import Append, BodyMissing
 from merpati.objects.api import NotFound, ObjectStore
 from merpati.objects.memory import MemoryStore
 from tests.mailbox.worlds import ACCOUNT, LAYOUT, mail, mailboxes, messages
@@ -68,6 +68,24 @@ async def shape(account: MailAccount) -> Shape:
             for row in range(folder.exists)
         ]
         identities[name] = (info.uidvalidity, info.uidnext)
+    return Shape(folders, identities)
+
+
+async def left(account: MailAccount, but: str = "") -> Shape:
+    """What can be read of a mailbox, without the messages that cannot, and without one folder."""
+    folders, identities = {}, {}
+    for name, info in (await account.refresh()).folders.items():
+        if name == but:
+            continue
+        folder = await account.folder(name)
+        rows = []
+        for row in range(folder.exists):
+            try:
+                body = await account.body(folder.body(row))
+            except BodyMissing:
+                continue
+            rows.append((folder.uids[row], body, folder.flag_names(folder.flags[row])))
+        folders[name], identities[name] = rows, (info.uidvalidity, info.uidnext)
     return Shape(folders, identities)
 
 
