@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from merpati.clock import Clock
 from merpati.log.api import EMPTY, Commit, Tip
 from merpati.log.commits import decoded
-from merpati.log.layout import log_of
+from merpati.log.layout import Layout, log_of
 from merpati.mailbox.bodies import LARGE, LargePlace
 from merpati.mailbox.changes import Change
 from merpati.mailbox.fold import MailboxFold
@@ -15,7 +16,6 @@ from merpati.mailbox.runs import Shelf
 from merpati.mailbox.state import MailState
 from merpati.objects.memory import MemoryStore
 from tests.world.nodes import ACCOUNT
-from tests.world.virtual import VirtualClock
 
 LAYOUT = log_of(ACCOUNT)
 
@@ -23,15 +23,16 @@ LAYOUT = log_of(ACCOUNT)
 class Truth(MemoryStore):
     """The store that all the bad ones stand before; remembers what was first under each number of the log."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: Clock, layout: Layout = LAYOUT) -> None:
         super().__init__(clock)
         self._right = clock
+        self._layout = layout
         self.commits: dict[int, tuple[bytes, float]] = {}
         """Commit objects, and when they came to be."""
 
     async def create(self, key: str, data: bytes) -> None:
         await super().create(key, data)
-        if key.startswith(LAYOUT.commits):
+        if key.startswith(self._layout.commits):
             self.commits.setdefault(int(key[-20:]), (data, self._right.time()))
 
 
@@ -57,6 +58,13 @@ class History:
                 return None
             self._take(decoded(self._fold, entry[0], "history"))
         return self._tips[number - EMPTY] if number >= EMPTY else None
+
+    def led_on(self, tip: Tip[MailState]) -> Tip[MailState]:
+        """Where the commits after `tip` lead to, from whatever state that has."""
+        while (entry := self._truth.commits.get(tip.number + 1)) is not None:
+            commit = decoded(self._fold, entry[0], "history")
+            tip = Tip(self._fold.apply(tip.state, commit), commit.number, commit.id, commit.at)
+        return tip
 
     def id(self, number: int) -> bytes:
         """Of that commit."""
