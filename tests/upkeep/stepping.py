@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
 
 from merpati.objects.api import ObjectInfo, ObjectStore
 
@@ -75,3 +76,10 @@ class Sleeper:
 
     def wake(self) -> None:
         self._woken.set()
+
+    async def fell_asleep(self, task: asyncio.Future[Any]) -> bool:
+        """Wait until it sleeps, or has come to its end without."""
+        sleeping = asyncio.ensure_future(self.asleep.wait())
+        await asyncio.wait([task, sleeping], return_when=asyncio.FIRST_COMPLETED)
+        sleeping.cancel()
+        return self.asleep.is_set()

@@ -123,7 +123,7 @@ async def tried(late: Late, wake_at: int) -> int:
         await process.open(ann)
         sleeper._before = sleeper.store.steps + late.before
     task = asyncio.ensure_future(_quietly(late.does(process, ann)))
-    await asyncio.wait([task, asyncio.ensure_future(sleeper.asleep.wait())], return_when="FIRST_COMPLETED")
+    await sleeper.fell_asleep(task)
 
     can_tell = False
 
@@ -209,8 +209,7 @@ async def test_a_purge_that_dies_at_any_request_is_finished_by_the_next() -> Non
         die_at += 1
         sleeper = Sleeper(here.store, die_at)
         task = asyncio.ensure_future(purged(here, sleeper.store))
-        await asyncio.wait([task, asyncio.ensure_future(sleeper.asleep.wait())], return_when="FIRST_COMPLETED")
-        if died := sleeper.asleep.is_set():
+        if died := await sleeper.fell_asleep(task):
             task.cancel()
             await asyncio.wait([task])
             await purged(here, here.store)
@@ -242,7 +241,7 @@ async def test_a_purge_that_slept_through_all_of_another_leaves_nothing_behind()
         sleeper = Sleeper(here.store, asleep_before)
         work = purge_removed(here.new_directory(sleeper.store), here.process(sleeper.store), here.clock)
         task = asyncio.ensure_future(work)
-        await asyncio.wait([task, asyncio.ensure_future(sleeper.asleep.wait())], return_when="FIRST_COMPLETED")
+        await sleeper.fell_asleep(task)
         await purged(here, here.store)
         await nothing_is_left(here, ann)
         sleeper.wake()
