@@ -24,7 +24,7 @@ from merpati.mailbox.bodies import Address, address_of, addresses
 from merpati.mailbox.changes import Change, Kept, LargeBody
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.preparing import Preparing
-from merpati.mailbox.reading import PIECE, Bodies, check_of
+from merpati.mailbox.reading import PIECE, Bodies
 from merpati.mailbox.state import MailState, must_live
 from merpati.mailbox.types import ModSeq, Uid
 from merpati.mailbox.values import Append, Appended, Copied, FolderId, Large, MailboxLimits, Stored
@@ -236,10 +236,7 @@ class MailAccount:
     async def bring(self, origin: bringing.Origin, messages: Sequence[tuple[int, Append]]) -> tuple[int, int]:
         """Messages of it with their UIDs, ascending; how many came, and how many were there."""
         prepared = await self._preparing.prepared(tuple(message for _, message in messages), self._bodies)
-        brought = [
-            bringing.Brought(uid, each, 0 if each.large else check_of(each.body))
-            for (uid, _), each in zip(messages, prepared, strict=True)
-        ]
+        brought = [bringing.Brought(uid, each) for (uid, _), each in zip(messages, prepared, strict=True)]
         return (await self._commit(bringing.fill(origin, brought, self._clock.time()))).answer
 
     async def bring_end(self, origin: bringing.Origin) -> bringing.Place:

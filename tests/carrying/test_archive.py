@@ -8,7 +8,8 @@ import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,32 @@ async def test_the_account_it_came_from_takes_back_what_it_lacks(tmp_path: Path)
     assert {name: sorted(mails, key=repr) for name, mails in after.items()} == {
         name: sorted(mails, key=repr) for name, mails in before.items()
     }
+
+
+async def test_an_archive_brings_back_messages_whose_bytes_are_lost_and_no_others(tmp_path: Path) -> None:
+    clock = Hurried()
+    store = MemoryStore(clock)
+    account = mailboxes(store, clock).account(OTHER)
+    raw = mail("in parts", 300_000)
+    stored = replace(await account.put_large(pieces(raw[50:])), prefix=raw[:50])
+    large = [mail(f"large {number}", 300_000) for number in range(2)]
+    await account.append([Append("INBOX", each) for each in (mail(1), stored, *large)])
+    await to_archive(account, tmp_path / "a.tar.gz")
+    assert (await from_archive(account, tmp_path / "a.tar.gz")).there == 4
+    assert len([info async for info in store.list("blobs/")]) == 3, "what is there is not stored once more"
+    view = await account.folder("INBOX")
+    place = view.body(3).large
+    assert place is not None
+    await store.delete([place.body.key])
+    bad = changed(tmp_path / "a.tar.gz", tmp_path / "b.tar.gz", with_json("merpati-archive", id="f" * 32))
+    carried = await from_archive(account, bad)
+    assert (carried.messages, carried.there) == (1, 3)
+    view = await account.folder("INBOX")
+    assert [await account.body(view.body(row)) for row in (1, 4)] == [raw, large[1]]
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def test_a_folder_in_use_keeps_its_own_and_others_keep_their_uids(tmp_path: Path) -> None:

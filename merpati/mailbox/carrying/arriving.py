@@ -23,6 +23,7 @@ from merpati.mailbox.carrying.values import (
     Tally,
     Unreadable,
 )
+from merpati.mailbox.causes import cause_of
 from merpati.mailbox.names import normalised
 from merpati.mailbox.values import Append, FolderExists, Large, MailboxLimits
 
@@ -107,13 +108,15 @@ async def _made(account: MailAccount, name: str) -> None:
 
 
 async def _append(account: MailAccount, folder: str, batch: Sequence[Incoming], tally: Tally) -> None:
+    taken = account.view().state.causes
+    # those that came before are told here too, so that no large one goes to the store for nothing
+    new = [message for message in batch if taken.get(cause_of(message.cause)) is None]
+    tally.there += len(batch) - len(new)
     appends = [
         Append(folder, await content_of(account, message.content), message.flags, message.date, message.cause)
-        for message in batch
+        for message in new
     ]
-    if not appends:
-        return
-    for done, message in zip(await account.append(appends, create=True), batch, strict=True):
+    for done, message in zip(await account.append(appends, create=True) if new else (), new, strict=True):
         if done.duplicate:
             tally.there += 1
         else:

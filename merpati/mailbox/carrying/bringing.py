@@ -6,16 +6,19 @@ on when it is run again, and one that was finished adds nothing.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 
+from merpati.log.api import Damaged
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.carrying.archive_format import FolderLine
 from merpati.mailbox.carrying.archive_reading import ArchiveReader
 from merpati.mailbox.carrying.arriving import batches, content_of, fit
 from merpati.mailbox.carrying.values import Carried, Incoming, Tally, Unreadable
 from merpati.mailbox.names import checked_name
-from merpati.mailbox.values import Append, BadName, MailboxLimits, NoSuchFolder
+from merpati.mailbox.values import Append, BadName, BodyMissing, MailboxLimits, NoSuchFolder
 from merpati.mailbox.verbs.bring import MARK, Bringing, Origin
 
 
@@ -83,17 +86,34 @@ class _Turn:
                 await self._account.set_metadata(self._origin.aside, entries)
 
     async def take(self, batch: Sequence[Incoming]) -> None:
-        if self._state.done or not batch or batch[-1].uid < self._state.uidnext:
-            self._tally.there += len(batch)
+        new = [message for message in batch if not await self._is_there(message)]
+        self._tally.there += len(batch) - len(new)
+        if not new:
             return
         messages = [
             (message.uid, Append("", await content_of(self._account, message.content), message.flags, message.date))
-            for message in batch
+            for message in new
         ]
-        new, there = await self._account.bring(self._origin, messages)
-        self._tally.messages += new
+        came, there = await self._account.bring(self._origin, messages)
+        self._tally.messages += came
         self._tally.there += there
-        self._tally.size += sum(message.content.size for message in batch) if new else 0
+        self._tally.size += sum(message.content.size for message in new) if came else 0
+
+    async def _is_there(self, message: Incoming) -> bool:
+        """Whether it was brought before, or stands readable in the folder that it would go to: it came from there."""
+        if self._state.done or message.uid < self._state.uidnext:
+            return True
+        try:
+            view = await self._account.folder(self.line.name)
+            row = view.row(message.uid) if view.info.uidvalidity == self.line.uidvalidity else -1
+            if row < 0 or view.sizes[row] != message.content.size:
+                return False
+            mix = hashlib.blake2b()
+            async for piece in self._account.body_stream(view.body(row)):
+                mix.update(piece)
+        except (NoSuchFolder, BodyMissing, Damaged):
+            return False
+        return mix.digest() == await asyncio.to_thread(_digest, message)
 
     async def end(self) -> None:
         self._tally.folders += 1
@@ -136,6 +156,13 @@ async def _whole_account(account: MailAccount, reader: ArchiveReader, tally: Tal
                 await account.subscribe(name)
             except BadName:
                 tally.note(f"{name!r} cannot be subscribed: no folder can have that name")
+
+
+def _digest(message: Incoming) -> bytes:
+    mix = hashlib.blake2b()
+    for piece in message.content.pieces():
+        mix.update(piece)
+    return mix.digest()
 
 
 def _entries(annotations: Mapping[str, bytes]) -> dict[str, bytes | None]:

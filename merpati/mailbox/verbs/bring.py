@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from merpati.log.api import Decision
-from merpati.mailbox.bodies import LARGE
 from merpati.mailbox.changes import Added, Annotated, Change, Keyworded, Placed, Removed, Row, Subscribed
 from merpati.mailbox.flags import bits_of, new_keywords
 from merpati.mailbox.folder import Folder
@@ -68,11 +67,10 @@ class Bringing:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A message with the UID that it is to keep, and its digest as the columns would have it."""
+    """A message with the UID that it is to keep."""
 
     uid: int
     message: Prepared
-    check: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +108,7 @@ def begin(origin: Origin, now: float, limits: MailboxLimits) -> Decider[Bringing
 def fill(origin: Origin, messages: Sequence[Brought], now: float) -> Decider[tuple[int, int]]:
     """Put messages, ascending by UID, into the folder aside; answers how many came, and how many were there.
 
-    There are those that an earlier attempt brought, and those that stand under their UIDVALIDITY, UID and digest in the
-    very folder they would go to.
+    There are those that an earlier attempt brought.
     """
 
     def decide(state: MailState) -> Decision[Change, tuple[int, int]]:
@@ -120,13 +117,7 @@ def fill(origin: Origin, messages: Sequence[Brought], now: float) -> Decider[tup
             raise NoSuchFolder("the folder that is being filled has been removed", folder=origin.aside)
         if aside.name != origin.aside:  # another import of the same archive has finished
             return Decision((0, len(messages)))
-        target = state.folders.get(state.names.get(origin.name, 0))
-        same = target if target is not None and target.uidvalidity == origin.uidvalidity else None
-        new = [
-            each
-            for each in messages
-            if each.uid >= aside.uidnext and not (same is not None and _has(state, same, each))
-        ]
+        new = [each for each in messages if each.uid >= aside.uidnext]
         if not new:
             return Decision((0, len(messages)))
         changes, bodies = _adding(aside, new)
@@ -167,19 +158,6 @@ def _marked(state: MailState, origin: Origin) -> Folder | None:
 
 def _mark(folder: Folder, origin: Origin) -> Annotated:
     return Annotated(folder.id, ((MARK + origin.key, b"1"),))
-
-
-def _has(state: MailState, folder: Folder, brought: Brought) -> bool:
-    """Whether this very message is in the folder."""
-    columns = folder.columns
-    row = columns.row(brought.uid)
-    if row < 0 or columns.sizes[row] != brought.message.size:
-        return False
-    large = brought.message.large
-    if large is None or columns.offsets[row] < LARGE:
-        return large is None and columns.checks[row] == brought.check
-    there = state.larges.get(columns.commits[row], columns.offsets[row])
-    return there is not None and there.body.digest == large.digest
 
 
 def _adding(aside: Folder, new: Sequence[Brought]) -> tuple[list[Change], list[bytes]]:
