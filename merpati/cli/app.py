@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from merpati import __version__
-from merpati.cli import check, demo, directory, mailbox, serve, trace
+from merpati.cli import check, demo, directory, directory_mending, mailbox, serve, trace
 from merpati.telemetry import configure_logging
 
 app = typer.Typer(
@@ -39,6 +39,8 @@ app.command("demo")(demo.command)
 app.command("serve")(serve.command)
 app.command("check")(check.command)
 app.command("trace")(trace.command)
+directory.domain.command("verify")(directory_mending.verify)
+directory.domain.command("rebuild")(directory_mending.rebuild)
 app.add_typer(directory.domain, name="domain")
 app.add_typer(directory.account, name="account")
 app.add_typer(directory.alias, name="alias")

@@ -90,3 +90,6 @@ def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
     assert json.loads(shell.run("mailbox show ann@here.test --json").stdout)["folders"][0]["messages"] == 2
     assert shell.run("mailbox rebuild ann@here.test").returncode == 0
     assert lost.exists() and last.exists()
+    for which in ("", " here.test"):
+        assert "nothing is wrong" in shell.run(f"domain verify{which}").stdout
+        assert json.loads(shell.run(f"domain rebuild{which} --json").stdout)["exact"]

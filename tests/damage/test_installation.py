@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from merpati.clock import ManualClock
 from merpati.directory.editing import INSTALLATION
+from merpati.directory.editing import log_of as of_domain
 from merpati.directory.fold import DirectoryFold
 from merpati.directory.log_directory import LogDirectory
 from merpati.directory.open import open_directory
+from merpati.directory.rebuilding import rebuilt
 from merpati.ids import SeededDice
+from merpati.log.api import Damaged
+from merpati.log.commit_log import CommitLog
 from merpati.log.layout import log_of
 from merpati.log.reading import GRACE, Reader
 from merpati.log.verifying import verified
@@ -82,3 +88,30 @@ async def test_the_log_of_a_directory_is_verified_as_a_mailbox_is() -> None:
     assert await verified(reader) == []
     await store.put(layout.commit(2), b"x")
     assert [(each.key, each.rule) for each in await verified(reader)] == [(layout.commit(2), "B2")]
+
+
+async def test_a_directory_with_a_lost_commit_is_mended_and_changed_again() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    directory = directory_of(store, clock, 1)
+    await directory.add_domain("one.test")
+    for name in ("ann", "bob", "cid"):
+        await directory.add_account(f"{name}@one.test", "hash")
+    layout = log_of(of_domain("one.test"))
+    numbers = [int(info.key[-20:]) async for info in store.list(layout.commits)]
+    await store.put(layout.commit(numbers[1]), b"x")
+    other = directory_of(store, clock, 2)
+    assert [entry.address for entry in await other.accounts("one.test")] == ["ann@one.test"]
+    with pytest.raises(Damaged):
+        await other.add_account("dan@one.test", "hash")
+    log = CommitLog(store, layout, DirectoryFold(), clock=clock, dice=SeededDice(5))
+    done = await rebuilt(log)
+    assert not done.exact and done.lost == (f"what was done by commit {numbers[1]}",)
+    third = directory_of(store, clock, 3)
+    assert {entry.address for entry in await third.accounts("one.test")} == {"ann@one.test", "cid@one.test"}
+    await third.add_account("dan@one.test", "hash")
+    await clock.advance(60)
+    assert await other.account("dan@one.test"), "who knew the damage goes on"
+    assert await directory.account("cid@one.test")
+    for each in (directory, other, third):
+        await each.stop(0)

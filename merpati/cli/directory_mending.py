@@ -1,0 +1,68 @@
+"""`merpati domain verify|rebuild [DOMAIN]`: whether a directory is whole, and making it anew from its log.
+
+Without a domain: the list of the domains, which is a log of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run
+from merpati.components import Components
+from merpati.directory.editing import INSTALLATION, log_of
+from merpati.directory.fold import DirectoryFold
+from merpati.directory.rebuilding import rebuilt
+from merpati.directory.state import DirectoryChange, DirectoryState
+from merpati.log import layout
+from merpati.log.commit_log import CommitLog
+from merpati.log.findings import Finding
+from merpati.log.rebuilding import WRITER, Remade
+from merpati.log.verifying import verified
+from merpati.message.addresses import normalise_domain
+
+Domain = Annotated[str, typer.Argument(metavar="[DOMAIN]", help="Its accounts and aliases; else the list of domains.")]
+
+
+def _log(parts: Components, domain: str) -> CommitLog[DirectoryState, DirectoryChange]:
+    """Opened by its id, which follows from the domain: the directory itself may be what is damaged."""
+    where = layout.log_of(log_of(normalise_domain(domain)) if domain else INSTALLATION)
+    return CommitLog(parts.store, where, DirectoryFold(), clock=parts.clock, dice=parts.dice, writer=WRITER)
+
+
+def verify(domain: Domain = "", config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Read everything of a directory and say what is wrong; exit status 1 if anything is."""
+
+    async def work() -> list[Finding]:
+        async with Components(load_settings(config)) as parts:
+            return await verified(_log(parts, domain).reader)
+
+    wrong = run(work())
+    if json:
+        print_json({"wrong": wrong})
+    else:
+        for each in wrong:
+            out.print(str(each), style="red", markup=False)
+        out.print("nothing is wrong" if not wrong else f"{len(wrong)} findings")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def rebuild(domain: Domain = "", config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Make a directory anew from its log, around damage.  Nothing is written over; status 1 if anything is lost."""
+
+    async def work() -> Remade[DirectoryState]:
+        async with Components(load_settings(config)) as parts:
+            return await rebuilt(_log(parts, domain))
+
+    done = run(work())
+    if json:
+        print_json({"commit": done.tip.number, "exact": done.exact, "lost": done.lost, "damaged": done.damaged})
+    else:
+        how = "as it was" if done.exact else "around damage"
+        out.print(f"{how}, in a snapshot at commit {done.tip.number}")
+        for each in done.lost:
+            out.print(f"lost: {each}", style="red", markup=False)
+    if done.lost:
+        raise typer.Exit(1)
