@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import random
 import subprocess
 import sys
 
@@ -81,6 +82,36 @@ def test_one_mailbox_flows_into_another(shell: Shell, form: str) -> None:
     assert b"messages 2" in out.communicate(timeout=100)[1]
     assert (out.returncode, back.returncode) == (0, 0)
     assert subjects(shell, "bob@here.test") == ANN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["Many.mbox", "many.tar.gz"])
+def test_an_import_that_is_killed_again_and_again_brings_each_message_once(shell: Shell, place: str) -> None:
+    letters = (f"{F}Subject: {number}\n\n{'words ' * 500}\n\n" for number in range(3000))
+    (shell.folder / "Many.mbox").write_text("".join(letters))
+    if place != "Many.mbox":
+        shell.run("mailbox import ann@here.test Many.mbox --folder INBOX")
+        shell.run(f"mailbox export ann@here.test {place} --folder INBOX")
+    line = f"mailbox import bob@here.test {place} --folder INBOX --json"
+    killed, dice = 0, random.Random(3)
+    for _ in range(40):
+        process = merpati(shell, line, stdout=subprocess.PIPE)
+        try:
+            said, _ = process.communicate(timeout=dice.uniform(0.7, 2.5))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+    else:
+        process = merpati(shell, line, stdout=subprocess.PIPE)
+        said, _ = process.communicate(timeout=100)
+    assert process.returncode == 0 and killed
+    assert json.loads(said)["messages"] + json.loads(said)["there"] == 3000
+    expected = [(number + 1, str(number), "") for number in range(3000)]
+    assert subjects(shell, "bob@here.test", "INBOX") == expected
+    folders = json.loads(shell.run("mailbox show bob@here.test --json").stdout)["folders"]
+    assert not [row for row in folders if row["folder"].startswith("Import")]
 
 
 WRONG = [
