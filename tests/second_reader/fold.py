@@ -51,6 +51,8 @@ class FolderState:
     rows: dict[int, Row] = field(default_factory=dict)
     vanished: list[tuple[int, int, int]] = field(default_factory=list)
     """MODSEQ, first, last."""
+    vanished_since: int = 0
+    """Complete for what went after this commit."""
 
     def uids(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
         """Those that the folder has."""
@@ -238,8 +240,8 @@ def state_of(packed: bytes, chunk: Callable[[str], bytes]) -> State:
 
 
 def _folder(packed: list[Any], chunk: Callable[[str], bytes]) -> FolderState:
-    id, name, uidvalidity, modseq, uidnext, use, keywords, *sums, runs, _, vanished, _ = packed[:16]
-    here = FolderState(id, name, uidvalidity, modseq, uidnext, use, keywords, sums)
+    id, name, uidvalidity, modseq, uidnext, use, keywords, *sums, runs, _, vanished, since = packed[:16]
+    here = FolderState(id, name, uidvalidity, modseq, uidnext, use, keywords, sums, vanished_since=since)
     for count, fixed, changing in runs:
         here.rows.update(_run(count, chunk(fixed), chunk(changing)))
     here.vanished = [tuple(each) for each in msgspec.msgpack.decode(chunk(vanished))] if vanished else []

@@ -5,7 +5,7 @@ For the second reader, so nothing here comes from merpati: written from `docs/ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -67,20 +67,31 @@ class Log:
                 raise Refused(f"commit {number + 1} does not follow [C2]")
             number, id = commit.number, commit.id
             yield commit
-        floors = self.bucket.list(f"{self.prefix}/floor/")
-        if most == TOP and floors and TOP - int(floors[0][-20:]) > number + 1:
-            raise Refused(f"{self.prefix}: the commits after {number} are gone [R1, F3]")
+        if most == TOP:
+            floors = [TOP - int(name) for name in self._names("floor")]
+            if max(floors, default=0) > number + 1:
+                raise Refused(f"{self.prefix}: the commits after {number} are gone [R1, F3]")
+            if max(map(int, self._names("log")), default=0) > number:
+                raise Refused(f"{self.prefix}: commit {number + 1} is missing, and others follow [R7]")
 
     def commit(self, number: int) -> Commit | None:
-        """From a past, if one has it [P2], else from the commit; None if it is in neither."""
-        for snapshot in self.snapshots():
-            for name, first, last, *_ in snapshot.pasts:
-                if first <= number <= last:
-                    self._heads[name] = self._heads.get(name) or self._read_past(name)
-                    return commit_in(msgspec.msgpack.decode(self._heads[name][number]))
+        """From a past that a snapshot names [P2], else from the commit, else from any past [R5]; None: nowhere."""
+        named = [name for each in self.snapshots() for name, first, last, *_ in each.pasts if first <= number <= last]
         key = f"{self.prefix}/log/{number:020}"
-        data = self.bucket.get(key)
-        return None if data is None else commit_in(opened(key, data, b"C"))
+        if not named and (data := self.bucket.get(key)) is not None:
+            return commit_in(opened(key, data, b"C"))
+        for name in named or self._names("past"):
+            if name not in self._heads:
+                self._heads[name] = self._read_past(name)
+            if number in self._heads[name]:
+                if not self._heads[name][number]:
+                    raise Refused(f"commit {number} was lost [P7]")
+                return commit_in(msgspec.msgpack.decode(self._heads[name][number]))
+        return None
+
+    def _names(self, kind: str) -> list[str]:
+        """All objects of a kind."""
+        return [key.rpartition("/")[2] for key in self.bucket.list(f"{self.prefix}/{kind}/")]
 
     def _read_past(self, name: str) -> dict[int, bytes]:
         key = f"{self.prefix}/past/{name}"
@@ -94,15 +105,18 @@ class Log:
         return heads
 
     def attachment(self, commit: int, offset: int) -> bytes:
-        """From the pack that has it, else from the commit [P4]."""
-        if (commit, offset) not in self._frames:
-            for snapshot in self.snapshots():
-                for name, first, last, *_ in snapshot.packs:
-                    if first <= commit <= last:
-                        self._read_pack(name)
-        if (commit, offset) not in self._frames:
+        """From the pack that has it, else from the commit [P4], else from a pack that no snapshot names [R5]."""
+        address = commit, offset
+        if address not in self._frames:
+            packs = [pack for each in self.snapshots() for pack in each.packs]
+            self._read_packs([name for name, first, last, *_ in packs if first <= commit <= last])
+        if address not in self._frames and self.bucket.get(f"{self.prefix}/log/{commit:020}") is not None:
             self._read_commit(commit)
-        return self._frames[commit, offset]
+        if address not in self._frames:
+            self._read_packs(self._names("pack"))
+        if address not in self._frames:
+            raise Refused(f"{self.prefix}: neither commit {commit} nor a pack has what was at {offset} [P4]")
+        return self._frames[address]
 
     def _read_commit(self, number: int) -> None:
         key = f"{self.prefix}/log/{number:020}"
@@ -114,10 +128,13 @@ class Log:
                     raise Refused(f"{key}: an attachment is damaged [B2]")
                 self._frames[number, each.offset] = body
 
+    def _read_packs(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._packs_read:
+                self._packs_read.add(name)
+                self._read_pack(name)
+
     def _read_pack(self, name: str) -> None:
-        if name in self._packs_read:
-            return
-        self._packs_read.add(name)
         key, at = f"{self.prefix}/pack/{name}", 0
         frames, data = self.bucket.head(key, b"P")
         payload = payload_of(data)

@@ -58,6 +58,8 @@ class Folder:
     messages: tuple[Message, ...]
     vanished: frozenset[tuple[int, int]]
     """UID and MODSEQ of what was expunged; the last, if several ranges cover a UID."""
+    vanished_since: int
+    """The commit after which that is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,11 @@ class _Reading:
         names = (*FLAGS, *here.keywords)
         messages = [self._message(uid, row, names) for uid, row in sorted(here.rows.items())]
         gone = {uid: modseq for modseq, first, last in here.vanished for uid in range(first, last + 1)}
+        exists, unseen, deleted, size, deleted_size = here.sums
         return Folder(
             here.id, here.name, here.uidvalidity, here.uidnext, here.modseq, here.special_use, tuple(here.keywords),
-            *here.sums, tuple(messages), frozenset(gone.items()),
+            exists, unseen, deleted, size, deleted_size, tuple(messages), frozenset(gone.items()),
+            here.vanished_since,
         )  # fmt: skip
 
     def _message(self, uid: int, row: Row, names: tuple[str, ...]) -> Message:

@@ -9,6 +9,7 @@ import ast
 import asyncio
 import os
 import re
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,7 +23,9 @@ from merpati.directory.open import open_directory
 from merpati.ids import SeededDice
 from merpati.log.travel import OutOfReach, Travel
 from merpati.mailbox.account import MailAccount
+from merpati.mailbox.api import Append
 from merpati.mailbox.changes import Change
+from merpati.mailbox.rebuilding import rebuilt
 from merpati.mailbox.state import MailState
 from merpati.mailbox.views import AccountAt
 from merpati.message.summary import Summary
@@ -64,12 +67,14 @@ async def _folder(account: MailAccount, state: MailState, name: str) -> Folder:
         for row in rows
     ]  # fmt: skip
     gone = set[tuple[int, int]]()
-    for modseq in range(info.highestmodseq, 0, -1):
+    since = state.find(name).vanished.since
+    for modseq in range(info.highestmodseq, since, -1):
         new = {uid for first, last in view.vanished_since(modseq - 1) for uid in range(first, last + 1)}
         gone |= {(uid, modseq) for uid in new - {uid for uid, _ in gone}}
     return Folder(
         info.id, name, info.uidvalidity, info.uidnext, info.highestmodseq, info.special_use, view.keywords,
         info.exists, info.unseen, info.deleted, info.size, info.deleted_size, tuple(messages), frozenset(gone),
+        since,
     )  # fmt: skip
 
 
@@ -176,14 +181,34 @@ async def test_a_damaged_snapshot_is_gone_round(tmp_path: Path) -> None:
     await life.close()
 
 
-async def test_when_the_commits_after_a_snapshot_are_gone_it_is_not_taken_for_the_present(tmp_path: Path) -> None:
-    life = Life(tmp_path, 3)
+async def test_without_snapshots_the_pasts_lead_to_the_same_and_without_these_nothing_is_shown(tmp_path: Path) -> None:
+    life, root = Life(tmp_path, 3), tmp_path / "accounts" / ACCOUNT
     await life.live(30)
     await life.truncate()
-    for snapshot in (tmp_path / "accounts" / ACCOUNT / "snap").iterdir():
+    before = read_mailbox(tmp_path, ACCOUNT)
+    for snapshot in (root / "snap").iterdir():
         spoil(snapshot, at=-50)
+    assert read_mailbox(tmp_path, ACCOUNT) == before
+    shutil.rmtree(root / "past")
     with pytest.raises(Refused, match="R1"):
         read_mailbox(tmp_path, ACCOUNT)
+    await life.close()
+
+
+async def test_a_log_that_was_mended_is_read_on_from_there(tmp_path: Path) -> None:
+    life = Life(tmp_path, 3)
+    await life.live(30)
+    await life.account.keep_snapshot()
+    await life.live(10)
+    last = life.account.view().number
+    (tmp_path / "accounts" / ACCOUNT / "log" / f"{last - 2:020}").unlink()
+    with pytest.raises(Refused, match="R7"):
+        read_mailbox(tmp_path, ACCOUNT)
+    await rebuilt(await life.other_process())
+    account = await life.other_process()
+    await account.append([Append("INBOX", life.letter())])
+    assert account.log.tip is not None
+    assert_same(read_mailbox(tmp_path, ACCOUNT), await shown(account, account.log.tip.state))
     await life.close()
 
 
@@ -254,3 +279,15 @@ def test_the_page_tells_of_every_change() -> None:
     table = re.findall(r"^\| `(\w)` \|", (HERE.parent.parent / "docs/mailbox-log.md").read_text(), re.MULTILINE)
     assert sorted(table) == sorted(kinds)
     assert {"a", *VERBS} == kinds
+
+
+def test_every_rule_that_is_cited_is_written_down() -> None:
+    root = HERE.parent.parent
+    written = set(
+        re.findall(r"^- \*\*([A-Z]\d+)\*\*|^\| ([A-Z]\d+) \|", (root / "merpati/log/PROTOCOL.md").read_text(), re.M)
+    )
+    known = {one or other for one, other in written}
+    texts = [root / "docs/mailbox-log.md", root / "merpati/log/PROTOCOL.md"]
+    texts += [path for folder in ("log", "mailbox", "upkeep") for path in (root / "merpati" / folder).rglob("*.py")]
+    cited = {rule for path in texts for rule in re.findall(r"\b[KBCRSFPVD][1-9]\b", path.read_text())}
+    assert len(known) > 50 and cited <= known
