@@ -133,16 +133,18 @@ class Life:
         await asyncio.gather(*(self.account.append(burst, create=True) for burst in bursts))
 
     async def _append_large(self) -> None:
-        """An object of its own: as a client sends it, or one of a delivery, of which not all bytes count."""
-        if self._below(2):
-            await self.account.append([Append("INBOX", self.letter(150_000))])
-            return
+        """Objects of their own: as clients send them, or of deliveries, of which not all bytes count; several at once."""
+        large = [await self._large() for _ in range(self._below(2) + 2)]
+        sent = [Append("INBOX", self.letter(150_000))] if self._below(3) == 0 else []
+        await asyncio.gather(self.account.append(large[:1]), self.account.append([*large[1:], *sent]))
+
+    async def _large(self) -> Append:
         data = self.letter(500)
         stored = await self.account.put_large(_pieces(data))
         prefix = b"Return-Path: <a@life.test>\r\n" if self._below(2) else b""
         without = ((3, 5), (20, 31)) if self._below(2) else ()
         large = Large(stored.key, stored.digest, stored.size, prefix, without)
-        await self.account.append([Append("INBOX", large, cause=f"large {self._sent}")])
+        return Append("INBOX", large, cause=f"large {self._sent}")
 
     async def _copy(self) -> None:
         folder, uids = await self._some()
