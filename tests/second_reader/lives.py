@@ -133,7 +133,7 @@ class Life:
         await asyncio.gather(*(self.account.append(burst, create=True) for burst in bursts))
 
     async def _append_large(self) -> None:
-        """Objects of their own: as clients send them, or of deliveries, of which not all bytes count; several at once."""
+        """Objects of their own, several in few commits: a client's, or of deliveries, of which not all bytes count."""
         large = [await self._large() for _ in range(self._below(2) + 2)]
         sent = [Append("INBOX", self.letter(150_000))] if self._below(3) == 0 else []
         await asyncio.gather(self.account.append(large[:1]), self.account.append([*large[1:], *sent]))
