@@ -21,6 +21,7 @@ from merpati.mailbox.carrying.maildir import MaildirReader, MaildirWriter
 from merpati.mailbox.carrying.mbox import MboxReader, MboxWriter
 from merpati.mailbox.carrying.values import Carried
 from merpati.mailbox.state import MailState
+from merpati.mailbox.verbs.bring import MARK
 from tests.mailbox.worlds import ACCOUNT, mail, mailboxes
 
 OTHER = AccountId("c" * 26)
@@ -129,3 +130,36 @@ class Watch:
             assert info.uidnext >= before, f"UIDNEXT of {shown} fell"
             self._uidnexts[shown] = info.uidnext
         return outcome
+
+
+async def seen(account: MailAccount) -> dict[str, Any]:
+    """All that a client can see but MODSEQs and MAILBOXIDs, of all folders that were ever used."""
+    view = await account.refresh()
+    found: dict[str, Any] = {"": (dict(view.metadata("")), view.subscriptions)}
+    for name, info in view.folders.items():
+        folder = await account.folder(name)
+        messages = [
+            (uid, folder.flag_names(flags), date, await account.body(folder.body(row)))
+            for row, (uid, flags, date) in enumerate(zip(folder.uids, folder.flags, folder.dates, strict=True))
+        ]
+        entries = {key: value for key, value in view.metadata(name).items() if not key.startswith(MARK)}
+        found[name] = (
+            *(info.uidvalidity, info.uidnext, info.special_use, info.subscribed, info.size, info.unseen, info.deleted),
+            *(folder.keywords, entries, messages),
+        )
+    return found
+
+
+async def rich() -> MailAccount:
+    """`filled`, with gaps in its UIDs, another special use, subscriptions and annotations."""
+    account = await filled()
+    await account.append([Append("INBOX", mail(f"more {number}")) for number in range(5)])
+    await account.expunge("INBOX", [1, 4, 7], only_deleted=False)
+    await account.store("INBOX", [3], ["\\Deleted", "$late"])
+    await account.delete("Sent")
+    await account.create("Sent Items", "\\Sent")
+    await account.unsubscribe("Work")
+    await account.subscribe("Not there/yet")
+    await account.set_metadata("Work", {"/private/comment": b"\x00\xff work", "/shared/comment": "größer".encode()})
+    await account.set_metadata("", {"/private/vendor/x": b"y"})
+    return account
