@@ -127,3 +127,38 @@ async def test_a_vacuum_that_slept_removes_nothing_more() -> None:
         await sleeper.vacuum(GRACE)
     assert len([info async for info in store.list(f"{LAYOUT.prefix}/chunk/")]) > 5
     assert len(await bodies(fresh(store, clock, 7))) == before
+
+
+async def test_a_push_that_comes_late_does_not_say_that_nothing_follows_it() -> None:
+    """R4: the number after it was taken, moved and deleted long ago."""
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    late = fresh(store, clock, 6)
+    number = (await late.refresh()).number + 1
+    await account.append(messages(4))
+    pushed = await store.get(LAYOUT.commit(number))
+    await account.append(messages(5, 6))
+    for _ in range(2):
+        await account.compact()
+        await clock.advance(GRACE + 1)
+    assert not late.told(number, pushed) and late.view().number == number
+    await late.append(messages(7))
+    assert len(await bodies(fresh(store, clock, 7))) == 7
+
+
+async def test_whoever_was_too_late_and_lost_does_not_believe_that_it_won() -> None:
+    """F4: what is remembered of the number is another's."""
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    late = fresh(store, clock, 6)
+    await late.refresh()
+    for number in range(4, 8):
+        await account.append(messages(number))
+    for _ in range(2):
+        await account.compact()
+        await clock.advance(GRACE + 1)
+    await late.append(messages(8))
+    assert late.view().messages == 8
+    assert len(await bodies(fresh(store, clock, 7))) == 8
