@@ -72,6 +72,8 @@ class Commit(Generic[C]):
     at: float
     """Seconds since 1970 by the writer's clock, but never less than the commit before."""
     parts: tuple[Part[C], ...]
+    writer: str = ""
+    """Who wrote it: `role@host`, or empty.  For people, and for courtesy between writers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from merpati.log.commits import ID, Draft, decoded, drafted, encoded
 from merpati.log.frame import PREAMBLE
 from merpati.log.layout import Layout
 from merpati.log.reading import GRACE, Moment, Opened, Overtaken, Reader
+from merpati.log.turns import Turns
 from merpati.objects.api import ObjectStore
 from merpati.telemetry import Metrics
 
@@ -103,6 +104,8 @@ class CommitLog(Generic[S, C]):
         grace = self._limits.grace
         self.reader = Reader(store, layout, fold, clock, dice, grace=grace, check_floor=guards.floor)
         self._claimer = Claimer(self.reader, recognise_own=guards.own_id)
+        self._turns = Turns(dice)
+        self.reader.met = self._turns.met
         self._opened: Opened[S] | None = None
         self._reading: asyncio.Task[Tip[S]] | None = None
         self._read_next: asyncio.Task[Tip[S]] | None = None
@@ -218,6 +221,7 @@ class CommitLog(Generic[S, C]):
 
     async def _commit_waiting(self) -> None:
         while self._waiting:
+            await self._give_way()
             taken = [waiting for waiting in self._waiting if not waiting.done.done()]
             self._waiting.clear()
             began = self._clock.monotonic()
@@ -235,6 +239,16 @@ class CommitLog(Generic[S, C]):
                 for waiting in taken:
                     if not waiting.done.done():
                         waiting.done.set_exception(error)
+
+    async def _give_way(self) -> None:
+        """Let others have their turn, if that is due; ours begins after it."""
+        wait = self._turns.before(self._clock.monotonic())
+        if wait > 0:
+            await self._clock.sleep(wait)
+        self._turns.begin(self._clock.monotonic())
+        if wait > 0:
+            with contextlib.suppress(MerpatiError):  # what is wrong is met again, and told to those who wait
+                await self.read()
 
     async def _commit_batch(self, taken: list[_Waiting[S, C]]) -> list[_Waiting[S, C]]:
         """Commit as many as fit; returns the rest.  Raises when the patience is at its end."""
@@ -264,6 +278,7 @@ class CommitLog(Generic[S, C]):
             data = encoded(self._fold, batch.commit, batch.drafts, self._writer)
             end = await self._claimer.claim(batch.commit, data, opened.known, deadline)
             if isinstance(end, Won):
+                self._turns.won(self._clock.monotonic(), batch.commit.at)
                 await self._win(batch, end.known, data)
                 return left
             losses += 1
@@ -329,9 +344,9 @@ class CommitLog(Generic[S, C]):
             except Damaged:
                 await self._reload()
         if losses > 1:
+            await self._clock.sleep(self._turns.after_loss(losses))
+            self._turns.begin(self._clock.monotonic())
             await self.read()
-        if losses > 3:
-            await self._clock.sleep(self._dice.uniform(0.0, min(0.2, 0.002 * 2.0 ** min(losses, 10))))
 
     def _measure(self, began: float, outcome: str) -> None:
         if self._metrics is not None:

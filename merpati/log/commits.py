@@ -96,7 +96,7 @@ def decoded_head(fold: Fold[Any, C], raw: bytes, key: str) -> Commit[C]:
             parts.append(Part(tuple(fold.decode(part.changes)), tuple(attachments)))
     except (msgspec.DecodeError, ValueError) as error:
         raise Damaged("a commit that cannot be read", key=key, rule="B4", reason=str(error)) from error
-    return Commit(head.number, head.id, head.after, head.at, tuple(parts))
+    return Commit(head.number, head.id, head.after, head.at, tuple(parts), head.writer)
 
 
 def id_in(data: bytes, key: str) -> bytes:

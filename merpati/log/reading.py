@@ -96,6 +96,8 @@ class Reader(Generic[S, C]):
         self.fold = fold
         self.clock = clock
         self.dice = dice
+        self.met: Callable[[str, float], None] | None = None
+        """Told of each commit that is applied: who wrote it, and when."""
         self._doubt_after = grace / 2
         self._check_floor = check_floor
         self.broken = Broken()
@@ -187,6 +189,8 @@ class Reader(Generic[S, C]):
         except ValueError as error:
             key = self.layout.commit(commit.number)
             raise Damaged("a commit that cannot be applied", key=key, rule="C2", reason=str(error)) from error
+        if self.met is not None:
+            self.met(commit.writer, commit.at)
         return Tip(state, commit.number, commit.id, commit.at)
 
     async def newest(self) -> tuple[Tip[S], Snapshot | None]:
