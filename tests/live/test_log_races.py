@@ -15,11 +15,12 @@ from tests.live.log.raw import BucketObjects, FolderObjects, Objects, raw_log
 from tests.live.log.writers import Plan
 from tests.servers.object_stores import client
 
-pytestmark = [pytest.mark.slow, pytest.mark.live]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 PROCESSES, EACH = 4, 8
 COMMITS = 2000
-SECONDS = 100.0
+SECONDS = 200.0
+"""On a machine that has other things to do; alone it is a fifth of it."""
 
 
 @pytest.fixture(params=["files", "minio", "seaweed"])
@@ -34,14 +35,14 @@ def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[tu
 
 
 async def test_32_writers_make_2000_commits_and_lose_no_update(
-    store: tuple[str, Objects],
-    tmp_path: pathlib.Path,
+    store: tuple[str, Objects], tmp_path: pathlib.Path
 ) -> None:
     url, objects = store
     who, folder = new_account_id(SystemDice()), tmp_path / "crew"
     names = [tuple(f"w{process}x{each}" for each in range(EACH)) for process in range(PROCESSES)]
     plans = [
-        Plan(url, who, str(folder), names[process], until=COMMITS + 1, seed=process) for process in range(PROCESSES)
+        Plan(url, who, str(folder), names[each], until=COMMITS + 1, seed=each, node=f"node{each % 2}")
+        for each in range(PROCESSES)
     ]
     with crew(folder, plans) as running:
         began = time.monotonic()
