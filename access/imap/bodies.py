@@ -8,7 +8,7 @@ are cut out of the message by `merpati.message`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from access.imap import columns
@@ -53,9 +53,15 @@ class Slice:
     end: int
 
 
-async def message_line(session: Session, seq: int, view: FolderView, row: int, items: Sequence[Item]) -> None:
+Read = Callable[[BodyRef], Awaitable[bytes]]
+"""Gives the whole message: `Account.body`, or one that reads ahead."""
+
+
+async def message_line(
+    session: Session, seq: int, view: FolderView, row: int, items: Sequence[Item], read: Read
+) -> None:
     """Write the FETCH response for one message.  Raises `BodyMissing` before anything of it is written."""
-    source = _Source(session, view.body(row))
+    source = _Source(session, view.body(row), read)
     before = b"* %d FETCH (" % seq
     ready: list[bytes] = []
     for item in items:
@@ -96,8 +102,9 @@ async def _stream(session: Session, source: _Source, before: bytes, part: Slice)
 class _Source:
     """One message: its bytes and structure are read when an item first needs them, and once."""
 
-    def __init__(self, session: Session, ref: BodyRef) -> None:
+    def __init__(self, session: Session, ref: BodyRef, read: Read) -> None:
         self.ref = ref
+        self._read = read
         self.stream_from = session.context.limits.stream_from
         self._account = session.mailbox
         self._raw: bytes | None = None
@@ -106,7 +113,7 @@ class _Source:
 
     async def raw(self) -> bytes:
         if self._raw is None:
-            self._raw = await self._account.body(self.ref)
+            self._raw = await self._read(self.ref)
         return self._raw
 
     async def parsed(self) -> tuple[bytes, Part]:
@@ -130,8 +137,8 @@ class _Source:
     async def range(self, start: int, end: int) -> bytes:
         if self._raw is not None:
             return self._raw[start:end]
-        if start == 0 and end >= self.ref.size:
-            return await self.raw()
+        if self.ref.size <= HEAD or (start == 0 and end >= self.ref.size):
+            return (await self.raw())[start:end]  # of a small message all is read in any case
         return await self._account.body_range(self.ref, start, end)
 
     async def pieces(self, part: Slice) -> AsyncIterator[bytes]:

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 
 from access.pop3.wire import top
 from merpati.errors import Temporary
-from merpati.mailbox.api import SEEN, Account, FolderView
+from merpati.mailbox.api import SEEN, Account, BodyRef, FolderView
+from merpati.mailbox.reading import Ahead
 from merpati.telemetry import logger
 
 INBOX = "INBOX"
@@ -28,6 +29,10 @@ class Maildrop:
         self._view = view
         self._deleted: set[int] = set()
         self._read: set[int] = set()
+        self._ahead = Ahead(account.body)
+        self._last = 0
+        self._run = 0
+        """Messages that were asked for one after the other, up to the last."""
 
     @classmethod
     async def open(cls, account: Account) -> Maildrop:
@@ -65,9 +70,19 @@ class Maildrop:
 
     async def message(self, number: int) -> bytes:
         """The whole of it.  Raises `BodyMissing`, `Unavailable`."""
-        data = await self._account.body(self._view.body(number - 1))
+        self._run = self._run + 1 if number == self._last + 1 else 0
+        self._last = number
+        # the next ones are read ahead: none yet for who only looks at one, then more with each
+        data = await self._ahead.body(self._view.body(number - 1), self._following(number), 2 * self._run)
         self._read.add(number)
         return data
+
+    def _following(self, number: int) -> Iterator[BodyRef]:
+        return (self._view.body(each - 1) for each in range(number + 1, self._view.exists + 1) if self.has(each))
+
+    def close(self) -> None:
+        """The session is over."""
+        self._ahead.close()
 
     async def pieces(self, number: int) -> AsyncIterator[bytes]:
         """The same, in bounded memory."""

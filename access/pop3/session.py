@@ -187,6 +187,8 @@ class Session:
 
     def _unlock(self) -> None:
         self.context.present.discard(self)
+        if self.drop is not None:
+            self.drop.close()
         principal, self.principal = self.principal, None
         if principal is not None:
             self.context.locked.discard(principal.account_id)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from merpati.log.api import Damaged
 from merpati.log.frame import PREAMBLE, TRAILER
@@ -18,6 +18,9 @@ from merpati.log.reading import Moment, Reader
 from merpati.log.remains import found_packs
 from merpati.log.snapshots import PackEntry, Snapshot
 from merpati.objects.api import NotFound
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 INDEXES = 16
 """Indexes of packs that are remembered."""
@@ -32,8 +35,8 @@ class Attachments:
         self._reader = reader
         self._packs: tuple[PackEntry, ...] = ()
         self._looked: Moment | None = None
-        self._indexes: OrderedDict[str, Mapping[Address, Place]] = OrderedDict()
-        self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._indexes: OrderedDict[str, asyncio.Future[Mapping[Address, Place]]] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, int], asyncio.Future[bytes]] = OrderedDict()
 
     async def get(self, commit: int, offset: int, length: int, right: Callable[[bytes], bool] | None = None) -> bytes:
         """The bytes.  `right` says whether they are what was written; if nobody can say, they are read with more care.
@@ -94,30 +97,34 @@ class Attachments:
                     return
 
     async def _index(self, entry: PackEntry) -> Mapping[Address, Place]:
-        found = self._indexes.get(entry.name)
-        if found is None:
-            key, store = self._reader.layout.pack(entry.name), self._reader.store
-            start = entry.size - TRAILER - entry.head
-            preamble, end = await asyncio.gather(
-                store.get_range(key, 0, PREAMBLE), store.get_range(key, start, entry.size)
-            )
-            found = self._indexes[entry.name] = index_of(end, preamble, key)
-            while len(self._indexes) > INDEXES:
-                self._indexes.popitem(last=False)
-        self._indexes.move_to_end(entry.name)
-        return found
+        return await _once(self._indexes, entry.name, INDEXES, lambda: self._read_index(entry))
+
+    async def _read_index(self, entry: PackEntry) -> Mapping[Address, Place]:
+        key, store = self._reader.layout.pack(entry.name), self._reader.store
+        start = entry.size - TRAILER - entry.head
+        preamble, end = await asyncio.gather(store.get_range(key, 0, PREAMBLE), store.get_range(key, start, entry.size))
+        return index_of(end, preamble, key)
 
     async def _frame(self, entry: PackEntry, place: Place) -> bytes:
-        name = (entry.name, place.start)
-        found = self._frames.get(name)
-        if found is None:
-            key = self._reader.layout.pack(entry.name)
-            data = await self._reader.store.get_range(key, place.start, place.end)
-            found = self._frames[name] = unpacked_frame(data, place, key)
-            while len(self._frames) > FRAMES:
-                self._frames.popitem(last=False)
-        self._frames.move_to_end(name)
-        return found
+        return await _once(self._frames, (entry.name, place.start), FRAMES, lambda: self._read_frame(entry, place))
+
+    async def _read_frame(self, entry: PackEntry, place: Place) -> bytes:
+        key = self._reader.layout.pack(entry.name)
+        return unpacked_frame(await self._reader.store.get_range(key, place.start, place.end), place, key)
+
+
+async def _once(
+    known: OrderedDict[K, asyncio.Future[V]], name: K, most: int, read: Callable[[], Coroutine[Any, Any, V]]
+) -> V:
+    """What was read of late, or is being read for somebody else; a failure is not remembered."""
+    found = known.get(name)
+    if found is None:
+        found = known[name] = asyncio.ensure_future(read())
+        found.add_done_callback(lambda done: known.pop(name, None) if done.cancelled() or done.exception() else None)
+        while len(known) > most:
+            known.popitem(last=False)
+    known.move_to_end(name)
+    return await asyncio.shield(found)
 
 
 def packs_with(packs: tuple[PackEntry, ...], older: tuple[PackEntry, ...]) -> tuple[PackEntry, ...]:

@@ -1,24 +1,32 @@
 """The bytes of messages, wherever they are: inside a commit, in a pack, or an object of their own.
 
-Called by `account`.  Checks what it reads against the digest that the state has: `BodyMissing`, never wrong bytes.
+`Bodies` is called by `account`: it checks what it reads against the digest that the state has: `BodyMissing`, never
+wrong bytes.  `Ahead` is for the doors: it reads what a client will ask for next while it takes what it has asked for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from merpati.ids import Digest
 from merpati.log.api import Damaged
 from merpati.log.attachments import Attachments
 from merpati.log.reading import Reader
+from merpati.mailbox.api import BodyRef
 from merpati.mailbox.bodies import Address, LargePlace
 from merpati.mailbox.values import BodyMissing, Large
 from merpati.objects.api import NotFound
 
 PIECE = 1 << 18
 """Bytes read at once of a body that is streamed."""
+
+AHEAD = 8
+"""Messages that are read ahead of what a client has asked for."""
+AHEAD_BYTES = 512 << 10
+"""Bytes of them, together."""
 
 Span = tuple[str, int, int]
 """Key, start, end; without a key, of the attachment that stands before a large body."""
@@ -108,6 +116,57 @@ class Bodies:
         if len(data) != end - start:
             raise BodyMissing("the message is cut short in the store", key=key, rule="B2")
         return data
+
+
+class Ahead:
+    """Reads messages before they are asked for; one for each run of requests.  Bounded by AHEAD and AHEAD_BYTES.
+
+    A store that is far away answers many requests in the time of one.
+    """
+
+    def __init__(self, read: Callable[[BodyRef], Awaitable[bytes]]) -> None:
+        """`read` gives the whole message, as `Account.body` does."""
+        self._read = read
+        self._reading: dict[BodyRef, asyncio.Task[bytes]] = {}
+
+    async def body(self, ref: BodyRef, following: Iterable[BodyRef] = (), width: int = AHEAD) -> bytes:
+        """The message; and up to `width` of those that will be asked for next begin to be read.
+
+        What was being read and is not among them is let go.  Raises `BodyMissing`, `Unavailable`.
+        """
+        task = self._reading.pop(ref, None)
+        self._begin(following, min(width, AHEAD))
+        if task is None:
+            return await self._read(ref)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    def close(self) -> None:
+        """Nothing more is asked for."""
+        self._begin((), 0)
+
+    def _begin(self, following: Iterable[BodyRef], width: int) -> None:
+        before, self._reading = self._reading, {}
+        size = 0
+        for ref in following if width else ():
+            size += ref.size
+            if size > AHEAD_BYTES:
+                break
+            task = before.pop(ref, None)
+            self._reading[ref] = task if task is not None else self._started(ref)
+            if len(self._reading) >= width:
+                break
+        for task in before.values():
+            task.cancel()
+
+    def _started(self, ref: BodyRef) -> asyncio.Task[bytes]:
+        task = asyncio.ensure_future(self._read(ref))
+        # nobody may ever ask for it, and then nobody hears of its failure
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
 
 
 def check_of(data: bytes) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import takewhile
 
 from access.imap import columns
-from access.imap.bodies import message_line
+from access.imap.bodies import HEAD, message_line
 from access.imap.selected import Found, Selected, by_view, uids_of
 from access.imap.session import Session
 from access.imap.table import Reply, State, command
@@ -14,7 +16,8 @@ from access.imap.wire import codes
 from access.imap.wire.commands import Fetch
 from access.imap.wire.fetch import Att, Item, sets_seen
 from merpati.errors import Temporary
-from merpati.mailbox.api import SEEN, BodyMissing, FolderView, Stored
+from merpati.mailbox.api import SEEN, BodyMissing, BodyRef, FolderView, Stored
+from merpati.mailbox.reading import Ahead
 from merpati.telemetry import logger
 
 ROWS = 5_000
@@ -93,12 +96,23 @@ def _newest(selected: Selected, view: FolderView, row: int) -> tuple[FolderView,
 
 async def _with_bytes(session: Session, found: Sequence[Found], items: Sequence[Item]) -> Reply:
     missing = 0
-    for seq, view, row in found:
-        try:
-            await message_line(session, seq, view, row, items)
-        except BodyMissing as failure:
-            missing += 1
-            session.log.error("body missing", uid=view.uids[row], failure=str(failure))
+    ahead = Ahead(session.mailbox.body)
+    try:
+        for place, (seq, view, row) in enumerate(found, 1):
+            read = partial(ahead.body, following=_following(found, place))
+            try:
+                await message_line(session, seq, view, row, items, read)
+            except BodyMissing as failure:
+                missing += 1
+                session.log.error("body missing", uid=view.uids[row], failure=str(failure))
+    finally:
+        ahead.close()
     if missing:
         return Reply(f"{missing} of the messages cannot be read now", codes.UNAVAILABLE, b"NO")
     return Reply("Fetched")
+
+
+def _following(found: Sequence[Found], place: int) -> Iterator[BodyRef]:
+    """The messages that are answered from `place` on, as far as all of each is read at once."""
+    refs = (found[at][1].body(found[at][2]) for at in range(place, len(found)))
+    return takewhile(lambda ref: ref.size <= HEAD, refs)
