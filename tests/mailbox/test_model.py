@@ -11,6 +11,7 @@ import copy
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -320,5 +321,5 @@ class Verbs(RuleBasedStateMachine):
                 self.loop.close()
 
 
-TestVerbs = Verbs.TestCase
+TestVerbs = pytest.mark.slow(Verbs.TestCase)
 TestVerbs.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)

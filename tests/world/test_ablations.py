@@ -81,6 +81,7 @@ def is_broken(ran: Ran, row: Row) -> bool:
     return any(line.startswith(row.broken) for line in ran.wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.rule)
 def test_without_a_safeguard_the_world_is_broken(row: Row) -> None:
     bare = replace(row.plan, missing=row.off)

@@ -55,6 +55,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert run(1, plan) == run(1, plan) != run(2, plan)
 
 
+@pytest.mark.slow
 def test_those_who_live_in_the_worlds_get_done_what_they_are_there_for() -> None:
     """Else the worlds would go well because nothing happens in them."""
     done = Counter[str]()
