@@ -86,7 +86,7 @@ class Deliveries(Verbs):
     """A worker delivers between the others' verbs, and another that has just been started."""
 
     @rule(name=st.sampled_from(NAMES), started=st.booleans())
-    def deliver(self, name: str, started: bool) -> None:
+    def deliver_unseen(self, name: str, started: bool) -> None:
         if started or not hasattr(self, "worker"):
             self.worker = worker(self.store, self.clock, 60 + self.count).account(ACCOUNT)
         number = self.count
@@ -96,7 +96,7 @@ class Deliveries(Verbs):
         except Permanent:
             assert name not in self.model.folders
             return
-        self.model.add(name, mail(number), set())
+        self.model.add(name, mail(number), set(), self.now)
 
     @rule()
     def write_down(self) -> None:
@@ -117,7 +117,7 @@ class Deliveries(Verbs):
         assert all(folder.columns is UNSEEN for folder in bare.folders.values())
 
 
-TestDeliveries = Deliveries.TestCase
+TestDeliveries = pytest.mark.slow(Deliveries.TestCase)
 TestDeliveries.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
 
 

@@ -29,6 +29,7 @@ from merpati.mailbox.restoring import restored
 from merpati.mailbox.runs import Shelf
 from merpati.mailbox.views import FolderAt
 from merpati.objects.memory import MemoryStore
+from tests.log.lists import in_virtual_time
 from tests.mailbox.model import Message, Model
 from tests.mailbox.worlds import ACCOUNT, LAYOUT, fresh, mail, mailboxes, messages
 from tests.world.truth import History, Truth, fingerprint
@@ -75,7 +76,7 @@ class Verbs(RuleBasedStateMachine):
             self.run(node.refresh())
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.loop.run_until_complete(work)
+        return self.loop.run_until_complete(in_virtual_time(self.clock, work))
 
     @property
     def node(self) -> MailAccount:
