@@ -147,18 +147,33 @@ async def test_a_push_that_comes_late_does_not_say_that_nothing_follows_it() -> 
     assert len(await bodies(fresh(store, clock, 7))) == 7
 
 
-async def test_whoever_was_too_late_and_lost_does_not_believe_that_it_won() -> None:
-    """F4: what is remembered of the number is another's."""
-    clock = ManualClock()
+class SetBack(ManualClock):
+    """A machine's clock; somebody may set it, and then only the monotonic one tells how long it was."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__(start)
+        self.wrong = 0.0
+
+    def time(self) -> float:
+        return super().time() - self.wrong
+
+
+@pytest.mark.parametrize("set_back", [0.0, 4 * GRACE])
+async def test_writers_that_were_too_late_lose_to_each_other_below_the_floor(set_back: float) -> None:
+    """F3, F4: what the one writes under the number is not the log's to the other; nor is the clock believed."""
+    clock = SetBack(19_676 * 86_400.0)
     store = MemoryStore(clock)
     account = await filled(store, clock)
-    late = fresh(store, clock, 6)
-    await late.refresh()
+    late = [fresh(store, clock, seed) for seed in (6, 7)]
+    for each in late:
+        await each.refresh()
     for number in range(4, 8):
         await account.append(messages(number))
     for _ in range(2):
         await account.compact()
         await clock.advance(GRACE + 1)
-    await late.append(messages(8))
-    assert late.view().messages == 8
-    assert len(await bodies(fresh(store, clock, 7))) == 8
+    clock.wrong = set_back
+    for number, each in enumerate(late, 8):
+        await each.append(messages(number))
+    assert [each.log.damage for each in late] == [None, None]
+    assert len(await bodies(fresh(store, clock, 9))) == 9

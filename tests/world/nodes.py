@@ -30,6 +30,8 @@ ACCOUNT = AccountId("w" * 26)
 SHORTEST, LONGEST = 60.0, 30_000.0
 """Seconds for which a process may be stopped: up to several grace periods."""
 CACHE = 64 << 20
+JUMP = 3600.0
+"""Seconds by which a clock may be wrong."""
 RHYTHM = Rhythm(7, 20)
 
 
@@ -47,6 +49,8 @@ class Fate:
     """… and whether that one is still applied."""
     stops: float = 0.0
     """How often it is stopped for a while."""
+    jumps: bool = False
+    """Whether its machine's clock is set meanwhile."""
     sleep: float = 0.0
     """If it is not to die then: for how many seconds it is stopped instead."""
 
@@ -111,9 +115,11 @@ class Process:
         await self.gate()
 
     def _stop(self, seconds: float) -> None:
-        """SIGSTOP; or the whole machine sleeps, and its monotonic clock with it."""
+        """SIGSTOP, and somebody sets the clock; or the whole machine sleeps, and its monotonic clock with it."""
         self._stopped_until = self._clock.monotonic() + seconds
-        if self._crooked.skew == 0 and self._dice.uniform(0, 1) < 0.5:
+        if self._fate.jumps:
+            self._crooked.skew = self._dice.uniform(-JUMP, JUMP)
+        elif self._dice.uniform(0, 1) < 0.5:
             self._crooked.stood += seconds
 
 
@@ -231,9 +237,9 @@ class Node:
     def start(self, fate: Fate | None = None) -> None:
         """A new process, with nothing in memory."""
         around, dice = self._around, self._dice
-        fate = fate or Fate(int(dice.uniform(*around.lives)), dice.uniform(0, 1) < 0.5, around.stops)
+        fate = fate or Fate(int(dice.uniform(*around.lives)), dice.uniform(0, 1) < 0.5, around.stops, around.jumps > 0)
         if around.jumps and dice.uniform(0, 1) < around.jumps:
-            self._crooked.skew = dice.uniform(-3600.0, 3600.0)
+            self._crooked.skew = dice.uniform(-JUMP, JUMP)
         seeds = [int.from_bytes(dice.bytes(4), "big") for _ in range(4)]
         self.process = Process(around.clock, self._crooked, SeededDice(seeds[0]), fate)
         self.clock = clock = ProcessClock(self._crooked, self.process)
