@@ -104,7 +104,7 @@ class CommitLog(Generic[S, C]):
         grace = self._limits.grace
         self.reader = Reader(store, layout, fold, clock, dice, grace=grace, check_floor=guards.floor)
         self._claimer = Claimer(self.reader, recognise_own=guards.own_id)
-        self._turns = Turns(dice)
+        self._turns = Turns()
         self.reader.met = self._turns.met
         self._opened: Opened[S] | None = None
         self._reading: asyncio.Task[Tip[S]] | None = None
@@ -278,11 +278,11 @@ class CommitLog(Generic[S, C]):
             data = encoded(self._fold, batch.commit, batch.drafts, self._writer)
             end = await self._claimer.claim(batch.commit, data, opened.known, deadline)
             if isinstance(end, Won):
-                self._turns.won(self._clock.monotonic(), batch.commit.at)
+                self._turns.won(self._clock.monotonic(), batch.commit.at, batch.commit.id)
                 await self._win(batch, end.known, data)
                 return left
             losses += 1
-            await self._lose(opened, end.commit, losses, deadline)
+            await self._lose(opened, end.commit, losses, deadline, batch.commit.id)
 
     def _decide(self, tip: Tip[S], taken: list[_Waiting[S, C]]) -> tuple[_Batch[S, C], list[_Waiting[S, C]]]:
         """Ask each in turn, on the state that those before it lead to (C5)."""
@@ -330,7 +330,9 @@ class CommitLog(Generic[S, C]):
         _settle(batch)
         self._tell()
 
-    async def _lose(self, opened: Opened[S], winner: Commit[C] | None, losses: int, deadline: float) -> None:
+    async def _lose(
+        self, opened: Opened[S], winner: Commit[C] | None, losses: int, deadline: float, lot: bytes
+    ) -> None:
         """Another was first: learn what it wrote, and let it pass if that happens again and again."""
         if self._metrics is not None:
             self._metrics.commit_races.labels(self._fold.name).inc()
@@ -344,7 +346,7 @@ class CommitLog(Generic[S, C]):
             except Damaged:
                 await self._reload()
         if losses > 1:
-            await self._clock.sleep(self._turns.after_loss(losses))
+            await self._clock.sleep(self._turns.after_loss(losses, lot))
             self._turns.begin(self._clock.monotonic())
             await self.read()
 

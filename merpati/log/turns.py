@@ -8,8 +8,6 @@ without a gap, in which somebody whom it cannot see gets in.  Nothing depends on
 
 from __future__ import annotations
 
-from merpati.ids import Dice
-
 FIRST = 0.005
 """Seconds that a turn takes, for who has not had one."""
 LEAST = 0.0005
@@ -31,8 +29,7 @@ MOST = 100
 class Turns:
     """What one writer knows of the others."""
 
-    def __init__(self, dice: Dice) -> None:
-        self._dice = dice
+    def __init__(self) -> None:
         self._turn: float | None = None
         self._began = 0.0
         self._free = 0.0
@@ -52,15 +49,15 @@ class Turns:
         """What is read and claimed from here on is a turn, if it succeeds."""
         self._began = now
 
-    def won(self, now: float, at: float) -> None:
-        """A commit was made, with the time `at` in it."""
+    def won(self, now: float, at: float, lot: bytes) -> None:
+        """A commit was made, with the time `at` in it; `lot` are random bytes, of which the wait is made."""
         took, gap = now - self._began, self._began - self._ended
         self._turn = took if self._turn is None else self._turn + WEIGHT * (took - self._turn)
         others = sum(1 for each in self._others.values() if each > at - MEMORY)
         self._run = self._run + 1 if not others and gap < self._turn else 0
         self._ended = now
         if others:
-            self._free = now + self._up_to(2 * others)
+            self._free = now + self._up_to(2 * others, lot)
         elif self._run >= RUN:
             self._run = 0
             self._free = now + 2 * self._turn
@@ -70,10 +67,10 @@ class Turns:
         wait = self._free - now
         return wait if wait >= LEAST else 0.0
 
-    def after_loss(self, losses: int) -> float:
+    def after_loss(self, losses: int, lot: bytes) -> float:
         """Seconds to let pass after so many lost races in a row; the first is tried again at once."""
-        return self._up_to(2 * min(losses - 1, WIDEST))
+        return self._up_to(2 * min(losses - 1, WIDEST), lot)
 
-    def _up_to(self, turns: int) -> float:
+    def _up_to(self, turns: int, lot: bytes) -> float:
         turn = FIRST if self._turn is None else self._turn
-        return self._dice.uniform(0.0, min(LONGEST, turns * turn)) if turns else 0.0
+        return min(LONGEST, turns * turn) * int.from_bytes(lot[:4], "big") / (1 << 32)
