@@ -81,13 +81,7 @@ def judged_promises(told: Told) -> None:
             told.say(f"V5: commit {number} was acknowledged and is not in the log")
     _judge_uids(told)
     for modseq, folder, uid, flag in told.flagged:
-        tip = history.at(modseq)
-        there = tip.state.folders.get(folder) if tip else None
-        row = there.columns.row(uid) if there else -1
-        if there is None or row < 0 or flag not in there.keywords:
-            told.say(f"V5: {flag} of UID {uid} in folder {folder} is unknown at {modseq}")
-        elif not there.columns.flags[row] >> (5 + there.keywords.index(flag)) & 1:
-            told.say(f"V5: {flag} of UID {uid} in folder {folder} is not there at {modseq}")
+        _judge_flag(told, modseq, folder, uid, flag)
     for folder, uid in told.expunged:
         there = end.state.folders.get(folder)
         if there is not None and there.columns.row(uid) >= 0:
@@ -102,6 +96,18 @@ def judged_promises(told: Told) -> None:
     for folder, uid, into, copy in told.copied:
         if history.messages.get((into, copy)) != history.messages.get((folder, uid), b""):
             told.say(f"V5: UID {copy} of folder {into} is no copy of UID {uid} of folder {folder}")
+
+
+def _judge_flag(told: Told, modseq: int, folder: int, uid: int, flag: str) -> None:
+    before, after = (told.history.at(number) for number in (modseq - 1, modseq))
+    had, has = (tip.state.folders.get(folder) if tip else None for tip in (before, after))
+    row = has.columns.row(uid) if has else -1
+    if has is None or row < 0 or flag not in has.keywords:
+        # the same commit may hold what another did to the message next
+        if had is None or had.columns.row(uid) < 0:
+            told.say(f"V5: UID {uid} of folder {folder}, which got {flag}, is unknown at {modseq}")
+    elif not has.columns.flags[row] >> (5 + has.keywords.index(flag)) & 1:
+        told.say(f"V5: {flag} of UID {uid} in folder {folder} is not there at {modseq}")
 
 
 def _judge_uids(told: Told) -> None:
