@@ -157,6 +157,7 @@ async def test_uid_expunge_leaves_what_it_does_not_name(tmp_path: Path) -> None:
         assert await client.ok("UID SEARCH ALL") == [b"* SEARCH 1 4"]
 
 
+@pytest.mark.slow
 async def test_a_store_that_takes_nothing_lets_mail_be_read_and_says_no_to_the_rest(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         await here.deliver(message())

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from access.imap.wire import utf7
 from access.imap.wire.wildcard import matcher
+from merpati.mailbox import utf7
 
 NAMES: list[tuple[bytes, str]] = [
     (b"INBOX", "INBOX"),

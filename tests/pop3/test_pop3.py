@@ -28,6 +28,7 @@ async def test_dots_at_the_beginning_of_lines_come_through(tmp_path: Path, body:
         assert b"\r\n".join(lines) + b"\r\n" == (raw if raw.endswith(b"\r\n") else raw + b"\r\n")
 
 
+@pytest.mark.slow
 async def test_a_large_message_comes_in_pieces_and_whole(tmp_path: Path) -> None:
     async with world(tmp_path, pop3_limits=Pop3Limits(stream_from=1000)) as here:
         body = "".join(f".{number}\r\n" * 3 for number in range(30_000))
@@ -77,6 +78,7 @@ async def test_without_quit_nothing_is_deleted(tmp_path: Path, how: str) -> None
         assert (await again.say("STAT")).startswith(b"+OK 1 ")
 
 
+@pytest.mark.slow
 async def test_a_quit_that_cannot_delete_says_so(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         await here.deliver(message())

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from access.imap.wire import utf7
 from access.imap.wire.render import NIL, astring, flag_list, literal, nstring, paren, quoted, string
 from access.imap.wire.sequence import SequenceSet
+from merpati.mailbox import utf7
 from merpati.mailbox.types import ModSeq, SeqNum
 
 

@@ -5,10 +5,10 @@ What may not stand in a file's name is written as %XX of its UTF-8; a name that 
 
 from __future__ import annotations
 
-import binascii
 import re
 
 from merpati.errors import Permanent
+from merpati.mailbox import utf7 as modified
 from merpati.mailbox.names import MAX_LEVEL, checked_name
 from merpati.mailbox.values import DELIMITER, BadName, MailboxLimits
 
@@ -16,8 +16,6 @@ MAX_FILE_NAME = 255
 """Bytes of a file's name."""
 
 _UNFIT = re.compile(r"[*%\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_SHIFTED = re.compile(r"&([A-Za-z0-9+,]*)-")
-_BEYOND_ASCII = re.compile(r"&|[^\x20-\x7e]+")
 _ALWAYS = r"%/\\:\x00-\x1f\x7f"
 _QUOTED = re.compile(r"(?:%[0-9A-F]{2})+")
 
@@ -35,12 +33,15 @@ def unquoted(name: str) -> str:
 
 def utf7(name: str) -> str:
     """A name in the modified UTF-7 of RFC 3501 section 5.1.3, in which other servers write names of Maildir folders."""
-    return _BEYOND_ASCII.sub(lambda found: "&-" if found[0] == "&" else _shifted(found[0]), name)
+    return modified.encode(name).decode()
 
 
 def from_utf7(name: str) -> str:
     """The name that this stands for; what is no modified UTF-7 stays as it is."""
-    return _SHIFTED.sub(lambda found: _unshifted(found) if found[1] else "&", name)
+    try:
+        return modified.decode(name.encode())
+    except ValueError:
+        return name
 
 
 def fitting(name: str, limits: MailboxLimits) -> str:
@@ -74,16 +75,3 @@ def _plain(escapes: str) -> str:
         return bytes.fromhex(escapes.replace("%", "")).decode()
     except UnicodeDecodeError:
         return escapes
-
-
-def _shifted(text: str) -> str:
-    raw = binascii.b2a_base64(text.encode("utf-16-be", "surrogatepass"), newline=False)
-    return "&" + raw.decode().rstrip("=").replace("/", ",") + "-"
-
-
-def _unshifted(found: re.Match[str]) -> str:
-    digits = found[1].replace(",", "/")
-    try:
-        return binascii.a2b_base64(digits + "=" * (-len(digits) % 4)).decode("utf-16-be")
-    except (binascii.Error, UnicodeDecodeError):
-        return found[0]

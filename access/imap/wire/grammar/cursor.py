@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from access.imap.wire import utf7
 from access.imap.wire.codes import CANNOT
 from access.imap.wire.limits import Limits
 from access.imap.wire.refused import Refused
 from access.imap.wire.sequence import SequenceSet, sequence_set
+from merpati.mailbox import utf7
 
 # RFC 9051 section 9: ATOM-CHAR is any CHAR but atom-specials; ASTRING-CHAR adds `]`; list-char adds `%`, `*` and `]`
 _ATOM = re.compile(rb"[^(){ %*\"\\\]\x00-\x1f\x7f-\xff]+")

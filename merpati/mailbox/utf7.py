@@ -1,7 +1,7 @@
 """Mailbox names on the wire: modified UTF-7 (RFC 3501 section 5.1.3) and text, each the one form of the other.
 
-Called by the grammar for names that come in, by the responses for names that go out.  A name that is not in the form
-this module would write itself is refused, so that no two spellings name one mailbox.
+Called by the grammar of IMAP for names that come in, by its responses for names that go out, and for the folders of a
+Maildir.  A name not in the form this module would write itself is refused, so that no two spellings name one mailbox.
 """
 
 from __future__ import annotations
