@@ -163,6 +163,7 @@ def stopping(account: MailAccount, commits: int) -> None:
     account.log.commit = commit  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("used", [False, True])
 async def test_an_import_that_is_broken_off_anywhere_goes_on_without_doubles(tmp_path: Path, used: bool) -> None:
     account = await rich()

@@ -114,6 +114,7 @@ async def lived(operations: list[tuple[str, Any]], archives: Path) -> None:
             assert operation[0] not in ("import", "export"), refused
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(OPERATIONS, max_size=9))
 def test_whatever_happened_before_an_import_brings_each_message_once(

@@ -17,15 +17,20 @@ from tests.cli.test_commands import PASSWORD, Shell
 F = "From a@b.test Sun Sep 13 12:26:40 2020\n"
 
 
-@pytest.fixture
-def shell(tmp_path: pathlib.Path) -> Shell:
-    shell = Shell(tmp_path)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    shell = Shell(tmp_path_factory.mktemp("installed"))
     assert shell.run("domain add here.test").returncode == 0
     for name in ("ann", "bob"):
         assert shell.run(f"account add {name}@here.test", PASSWORD).returncode == 0
-    (tmp_path / "Old.mbox").write_text(f"{F}Subject: one\nStatus: RO\n\nwords\n\n{F}Subject: two\n\nwords\n\n")
+    (shell.folder / "Old.mbox").write_text(f"{F}Subject: one\nStatus: RO\n\nwords\n\n{F}Subject: two\n\nwords\n\n")
     assert shell.run("mailbox import ann@here.test Old.mbox").returncode == 0
     return shell
+
+
+@pytest.fixture
+def shell(installed: Shell, tmp_path: pathlib.Path) -> Shell:
+    return installed.copied(tmp_path)
 
 
 def subjects(shell: Shell, address: str, folder: str = "Old") -> list[tuple[int, str, str]]:
@@ -75,6 +80,7 @@ def merpati(shell: Shell, line: str, **streams: object) -> subprocess.Popen[byte
     return subprocess.Popen([sys.executable, "-m", "merpati", *line.split()], cwd=shell.folder, **streams)  # type: ignore[call-overload, no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["", "--format mbox --folder Old"])
 def test_one_mailbox_flows_into_another(shell: Shell, form: str) -> None:
     into = "--folder Old" if form else ""

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -37,6 +38,11 @@ class Shell:
 
     def settings(self, more: str) -> None:
         (self.folder / "merpati.toml").write_text(f'hostname = "mx.here.test"\n{more}')
+
+    def copied(self, folder: pathlib.Path) -> "Shell":
+        """The same installation once more: hashing passwords and importing mail take longer than most tests."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Shell(folder)
 
     def run(self, line: str, given: str = "", **environment: str) -> Done:
         """In this process: starting Python and importing everything would take longer than most commands."""

@@ -8,12 +8,17 @@ import pytest
 from tests.cli.test_commands import PASSWORD, Shell
 
 
-@pytest.fixture
-def shell(tmp_path: pathlib.Path) -> Shell:
-    shell = Shell(tmp_path)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    shell = Shell(tmp_path_factory.mktemp("installed"))
     assert shell.run("domain add here.test").returncode == 0
     assert shell.run("account add ann@here.test", PASSWORD).returncode == 0
     return shell
+
+
+@pytest.fixture
+def shell(installed: Shell, tmp_path: pathlib.Path) -> Shell:
+    return installed.copied(tmp_path)
 
 
 def test_a_mailbox_is_shown_and_kept(shell: Shell) -> None:

@@ -45,6 +45,7 @@ async def truncate(store: MemoryStore, clock: ManualClock, *, remember: bool = T
     await store.delete([info.key async for info in store.list(LAYOUT.commits)])
 
 
+@pytest.mark.slow
 @given(before=st.integers(0, 35), after=st.integers(0, 35))
 def test_a_snapshot_and_the_commits_after_it_are_the_whole_log(before: int, after: int) -> None:
     async def run() -> None:

@@ -192,6 +192,7 @@ async def test_a_damaged_piece_of_messages_does_not_hold_up_mail(store: MemorySt
     assert done.uid == 52
 
 
+@pytest.mark.slow
 async def test_a_thousand_mailboxes_take_little_memory(clock: ManualClock) -> None:
     store = MemoryStore(clock)
     boxes = worker(store, clock)

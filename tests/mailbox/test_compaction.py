@@ -186,6 +186,7 @@ async def tidy(account: MailAccount, clock: ManualClock) -> None:
     await vacuum(account, retention=GRACE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 async def test_compaction_and_vacuum_may_die_at_every_call_and_be_done_again(after: bool) -> None:
     died = 0

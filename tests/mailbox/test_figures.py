@@ -196,6 +196,7 @@ async def finished(account: MailAccount, clock: ManualClock) -> None:
     await account.compact()
 
 
+@pytest.mark.slow
 async def test_a_message_delivered_alone_takes_one_put_and_two_requests_in_all() -> None:
     count = 1000
     store = await alone([mail(number, 8000) for number in range(count)])

@@ -218,6 +218,7 @@ def test_the_shelf_lets_go_of_what_was_not_asked_for() -> None:
     assert [shelf.get(name) is not None for name in "abc"] == [True, False, True]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_after_a_thousand_commits_a_mailbox_is_compacted_and_cleaned_by_itself() -> None:
     clock = ManualClock()
     store = MemoryStore(clock)

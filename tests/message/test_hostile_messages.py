@@ -56,6 +56,7 @@ def test_a_bomb_is_summed_up_in_bounded_time(name: str) -> None:
     assert within_bounds(lambda: resolve(raw, root, Section((1,) * 2_000))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_can_be_looked_at_by_a_processor(name: str) -> None:
     raw = BOMBS[name]()

@@ -12,6 +12,7 @@ from merpati.plugins.skeleton import write_package
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_new_package_pass(tmp_path: Path) -> None:
     written = write_package(tmp_path, "hold-big-mail")
     package = tmp_path / "hold-big-mail"

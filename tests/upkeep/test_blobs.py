@@ -391,6 +391,7 @@ async def test_a_move_at_any_request_of_the_vacuum_keeps_the_body() -> None:
     assert steps > 6
 
 
+@pytest.mark.slow
 async def test_a_vacuum_that_dies_at_any_request_and_another_beside_it_do_no_harm() -> None:
     for kill in (True, False):
         at, asleep = 0, True

@@ -11,17 +11,22 @@ import pytest
 from tests.cli.test_commands import PASSWORD, Shell
 
 
-@pytest.fixture
-def shell(tmp_path: pathlib.Path) -> Shell:
-    shell = Shell(tmp_path)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    shell = Shell(tmp_path_factory.mktemp("installed"))
     for line in ("domain add here.test", "account add ann@here.test", "account add bob@here.test"):
         assert shell.run(line, PASSWORD).returncode == 0
-    (tmp_path / "mail" / "cur").mkdir(parents=True)
-    (tmp_path / "mail" / "cur" / "1.a:2,S").write_bytes(b"Subject: one\n\nwords\n")
-    (tmp_path / "mail" / "cur" / "2.a:2,S").write_bytes(b"Subject: two\n\n" + b"long\n" * 100_000)
+    (shell.folder / "mail" / "cur").mkdir(parents=True)
+    (shell.folder / "mail" / "cur" / "1.a:2,S").write_bytes(b"Subject: one\n\nwords\n")
+    (shell.folder / "mail" / "cur" / "2.a:2,S").write_bytes(b"Subject: two\n\n" + b"long\n" * 100_000)
     for name in ("ann", "bob"):
         assert shell.run(f"mailbox import {name}@here.test mail").returncode == 0
     return shell
+
+
+@pytest.fixture
+def shell(installed: Shell, tmp_path: pathlib.Path) -> Shell:
+    return installed.copied(tmp_path)
 
 
 def objects(shell: Shell, under: str) -> list[pathlib.Path]:

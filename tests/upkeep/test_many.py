@@ -170,6 +170,7 @@ async def lived(seed: int) -> int:
     return life.swept
 
 
+@pytest.mark.slow
 async def test_nobody_misses_a_byte_and_at_the_end_nothing_is_left() -> None:
     assert sum([await lived(seed) for seed in range(3)]) > 0
 
