@@ -29,6 +29,7 @@ from merpati.service import Service
 from merpati.settings import seconds
 from merpati.upkeep.blobs import BlobVacuum
 from merpati.upkeep.deleting import purge_removed
+from merpati.upkeep.leftovers import sweep_leftovers
 from merpati.upkeep.rounds import Chore, Rounds
 from processors.edge import EdgeProcessors
 from processors.names import Names
@@ -40,7 +41,7 @@ from processors.working import Working
 PURGES = 3600.0
 """Seconds between two looks at removed accounts: their end takes steps that are hours apart."""
 BLOBS = 7
-"""Rounds of upkeep from one vacuum of the large bodies to the next: it asks every log."""
+"""Rounds of upkeep from one vacuum of the large bodies, or of what purges have left, to the next: it asks every log."""
 GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "processors": {PROCESSORS: (TOPICS[Received].name,)},
     "delivery": {LOCAL: (TOPICS[Local].name,), REMOTE: (TOPICS[Outbound].name,)},
@@ -150,6 +151,9 @@ def upkeep(parts: Components) -> Service:
     async def purge() -> object:
         return await purge_removed(parts.directory, parts.mailboxes, parts.clock)
 
+    async def leftovers() -> object:
+        return await sweep_leftovers(parts.store, parts.directory, parts.clock, parts.dice)
+
     return Rounds(
         parts.store,
         parts.directory,
@@ -160,7 +164,11 @@ def upkeep(parts: Components) -> Service:
         parts.metrics,
         every=every,
         writer=writer,
-        chores=[Chore("removed", min(every, PURGES), purge), Chore("blobs", BLOBS * every, blobs.run)],
+        chores=[
+            Chore("removed", min(every, PURGES), purge),
+            Chore("blobs", BLOBS * every, blobs.run),
+            Chore("leftovers", BLOBS * every, leftovers),
+        ],
     )
 
 

@@ -1,4 +1,4 @@
-"""Purging removed accounts until no key of them is left: rules D1 to D8 of PROTOCOL.md.
+"""Purging removed accounts until no key of them is left: rules D1 to D8 of PROTOCOL.md; D9 is in `leftovers`.
 
 Called by the schedule, by `merpati account remove --purge` and by `merpati mailbox vacuum --all`.  Each call takes
 every account as far as it may go at this moment.  May crash anywhere, run twice, and run in several processes at once.

@@ -7,10 +7,12 @@ was lost are cleaned too.  What fails is told of at the end, and does not hold u
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from merpati.clock import Clock
 from merpati.directory.api import Removals
 from merpati.errors import MerpatiError
+from merpati.ids import Dice
 from merpati.log.api import EMPTY
 from merpati.log.layout import log_of
 from merpati.mailbox.account import MailAccount
@@ -18,7 +20,12 @@ from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.objects.api import Full, ObjectStore
 from merpati.upkeep.blobs import BlobsVacuumed, BlobVacuum
 from merpati.upkeep.deleting import Purged, purge_removed
+from merpati.upkeep.leftovers import Register, sweep_leftovers
 from merpati.upkeep.logs import MAILBOX, kind_of, log_ids
+
+
+class Directory(Removals, Register, Protocol):
+    """Who is there, and who is being purged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,10 @@ async def clean_mailbox(account: MailAccount, retention: float, *, dry_run: bool
 
 async def clean_everything(
     store: ObjectStore,
-    directory: Removals,
+    directory: Directory,
     mailboxes: AllMailboxes,
     clock: Clock,
+    dice: Dice,
     blobs: BlobVacuum,
     *,
     retention: float,
@@ -67,6 +75,7 @@ async def clean_everything(
             done = replace(done, failures=(*done.failures, (log_of(id).prefix, str(failure))))
     if not dry_run:
         purged = await purge_removed(directory, mailboxes, clock)
+        purged += await sweep_leftovers(store, directory, clock, dice)
         done = replace(done, purged=purged, failures=(*done.failures, *purged.failures))
     try:
         return replace(done, blobs=await blobs.run(dry_run=dry_run))

@@ -121,8 +121,9 @@ class Life:
                 await self.here.mailboxes.account(id).refresh()
                 await self.here.mailboxes.account(id).compact()
         blobs = BlobVacuum(self.here.store, self.here.clock, SeededDice(self.count))
+        here = self.here
         done = await clean_everything(
-            self.here.store, self.here.directory, self.here.mailboxes, self.here.clock, blobs, retention=RETENTION
+            here.store, here.directory, here.mailboxes, here.clock, SeededDice(8), blobs, retention=RETENTION
         )
         assert done.failures == ()
         self.swept += done.blobs.removed

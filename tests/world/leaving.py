@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from merpati.directory.api import RemovedEntry
+from merpati.directory.api import AccountEntry, RemovedEntry
 from merpati.errors import MerpatiError
 from merpati.ids import SeededDice
 from merpati.log.reading import GRACE
 from merpati.upkeep.blobs import BlobVacuum
 from merpati.upkeep.deleting import purge_removed
+from merpati.upkeep.leftovers import sweep_leftovers
 from tests.world.nodes import ACCOUNT, LONGEST, Died, Node
 from tests.world.told import Told
 from tests.world.truth import Truth
@@ -46,6 +47,9 @@ class Register:
         boxes, clock = node.boxes, node.clock
         await purge_removed(self, boxes, clock, retention=0.0, remembered=REMEMBERED)
 
+    async def accounts(self, domain: str = "") -> list[AccountEntry]:
+        return []
+
     async def removed(self, domain: str = "") -> list[RemovedEntry]:
         return [self._entry] if self._entry else []
 
@@ -65,10 +69,11 @@ class Register:
         self._entry = None
 
 
-async def judged_gone(truth: Truth, clock: VirtualClock, told: Told) -> None:
+async def judged_gone(truth: Truth, clock: VirtualClock, told: Told, register: Register) -> None:
     """V7: no key of the account, and no large body that was its alone."""
     told.ending = False
-    await clock.sleep(2 * LONGEST)
+    await clock.sleep(REMEMBERED + 2 * GRACE)
+    await sweep_leftovers(truth, register, clock, SeededDice(9), remembered=REMEMBERED)
     await BlobVacuum(truth, clock, SeededDice(9), retention=GRACE, horizon=0.0).run()
     async for info in truth.list(""):
         told.say(f"V7: {info.key} is left of an account that was removed")

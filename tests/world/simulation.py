@@ -121,7 +121,7 @@ class World:
         for node in nodes:
             node.end()
         if plan.ends:
-            await judged_gone(self.truth, self._clock, self.told)
+            await judged_gone(self.truth, self._clock, self.told, register)
         else:
             await judged(self.truth, self._clock, self.told)
         for node in nodes:

@@ -37,6 +37,7 @@ ONCE_WRONG = [
     ("two for longer", 115),  # V1: two vacuums with different windows left a state without a snapshot before it
     ("the account is removed", 10),  # D8: what a late purge had written was in no listing yet
     ("the account is removed", 143),  # D8: nor was it looked for if the answer was lost
+    ("the account is removed", 100151),  # D9: a purge died when it had slept until nobody remembered the account
 ]
 
 

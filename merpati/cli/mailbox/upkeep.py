@@ -64,7 +64,14 @@ async def _everything(config: str | None, keep: float, dry_run: bool) -> Cleaned
         horizon = longest_reference(parts.tiers)
         blobs = BlobVacuum(parts.store, parts.clock, parts.dice, retention=keep, horizon=horizon)
         return await clean_everything(
-            parts.store, parts.directory, parts.mailboxes, parts.clock, blobs, retention=keep, dry_run=dry_run
+            parts.store,
+            parts.directory,
+            parts.mailboxes,
+            parts.clock,
+            parts.dice,
+            blobs,
+            retention=keep,
+            dry_run=dry_run,
         )
 
 
