@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from merpati.errors import Temporary, Unavailable, Unknown
-from merpati.log.api import Commit, Damaged
+from merpati.log.api import Commit
 from merpati.log.reading import Moment, Overtaken, Reader
 from merpati.objects.api import Exists
 
@@ -53,9 +53,8 @@ class Claimer(Generic[C]):
         could not be asked.
         """
         key = self._reader.layout.commit(commit.number)
-        perhaps = False
+        perhaps, sent = False, Moment.now(self._clock)
         for tries in range(1_000_000):
-            sent = Moment.now(self._clock)
             try:
                 await self._store.create(key, data)
                 return await self._won(commit, known, sent)
@@ -73,7 +72,7 @@ class Claimer(Generic[C]):
             elif found.id == commit.id:
                 return await self._won(commit, known, sent)
             else:
-                return await self._lost(found, known)
+                return await self._lost(commit, found, known, sent)
         raise AssertionError("unreachable: the deadline ends the loop")
 
     async def _won(self, commit: Commit[C], known: Moment, sent: Moment) -> Won | Lost[C]:
@@ -81,27 +80,35 @@ class Claimer(Generic[C]):
         try:
             believed = await self._reader.believed(commit.number - 1, known)
         except Overtaken:
-            identity = await self._remembered(commit.number)
-            if identity is None:
-                raise Unknown("too late to tell whether the mail store took the commit") from None
-            return Won(None) if identity == commit.id else Lost(None)
+            return await self._remembered(commit)
         except Unavailable as error:
             raise Unknown("the mail store did not say whether the commit counts") from error
         return Won(sent if believed is known else believed)
 
-    async def _remembered(self, number: int) -> bytes | None:
-        try:
-            return await self._reader.identity(number)
-        except (Unavailable, Damaged):
-            return None
+    async def _lost(self, commit: Commit[C], found: Commit[C], known: Moment, sent: Moment) -> Won | Lost[C]:
+        """F3: the commit we met is one of the log's, if ours was not already below the floor.
 
-    async def _lost(self, found: Commit[C], known: Moment) -> Lost[C]:
-        """F3: the commit we met is one of the log's, if ours was not already below the floor."""
+        F4: unless it was `sent` so long ago that it may have been there first, and have been truncated.
+        """
         try:
-            await self._reader.believed(found.number - 1, known)
+            await self._reader.believed(commit.number - 1, known)
         except Overtaken:
-            return Lost(None)
+            return Lost(None) if self._reader.timely(sent)() else await self._remembered(commit)
+        except Unavailable as error:
+            if self._reader.timely(sent)():
+                raise
+            raise Unknown("the mail store did not say whether the commit counts") from error
         return Lost(found)
+
+    async def _remembered(self, commit: Commit[C]) -> Won | Lost[C]:
+        """F4: whose commit the number was, say the pasts."""
+        try:
+            identity = await self._reader.identity(commit.number)
+        except Temporary:  # cannot be asked, damaged, of a newer version: nobody can tell us
+            identity = None
+        if identity is None:
+            raise Unknown("too late to tell whether the mail store took the commit")
+        return Won(None) if identity == commit.id else Lost(None)
 
     async def _look(self, number: int, deadline: float, *, perhaps: bool) -> Commit[C] | None:
         for tries in range(1_000_000):

@@ -162,14 +162,16 @@ class Reader(Generic[S, C]):
         return 0
 
     async def identity(self, number: int) -> bytes | None:
-        """F4: the id of a commit that may be below the floor; None if nobody remembers."""
-        commit = await self.commit(number)
-        _, snapshot = await self.newest()
-        entry = entry_with(snapshot.pasts, number) if snapshot else None
-        if entry is None:
-            return commit.id if commit and await self.floor() <= number else None
-        heads = await read_past(self.store, self.layout, entry)
-        return decoded_head(self.fold, heads[number], self.layout.past(entry.name)).id
+        """F4: the id of a commit that is below the floor; None if nobody remembers.  Raises `Damaged`, `NewerFormat`.
+
+        The newest snapshot may cover less than one before it (P5).
+        """
+        async for snapshot in self.snapshots():
+            entry = entry_with(snapshot.pasts, number) if isinstance(snapshot, Snapshot) else None
+            if entry is not None:
+                heads = await read_past(self.store, self.layout, entry)
+                return decoded_head(self.fold, heads[number], self.layout.past(entry.name)).id
+        return None
 
     async def commit(self, number: int) -> Commit[C] | None:
         """One commit, or None if it is not there.  Raises `Damaged`, `NewerFormat`."""

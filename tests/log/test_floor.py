@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from merpati.clock import ManualClock
-from merpati.errors import Unknown
+from merpati.errors import Unavailable, Unknown
 from merpati.ids import SeededDice
 from merpati.log.api import Damaged, Decision, Tip
 from merpati.log.commit_log import CommitLog, Safeguards
@@ -18,6 +19,7 @@ from merpati.log.frame import Kind, head_of
 from merpati.log.past import encoded_past
 from merpati.log.reading import GRACE
 from merpati.log.snapshots import PastEntry, Snapshot, read_snapshot, write_snapshot
+from merpati.objects.api import ObjectInfo
 from merpati.objects.memory import MemoryStore
 from merpati.objects.metered import MeteredStore
 from merpati.objects.wrapped import WrappedStore
@@ -221,9 +223,9 @@ class Frozen(WrappedStore):
         await self.go.wait()
 
 
-@pytest.mark.parametrize("remembered", [True, False])
+@pytest.mark.parametrize("remembers", ["the newest snapshot", "an older one", "one of a newer version", "nobody"])
 async def test_a_writer_paused_after_its_commit_was_applied_learns_from_the_past_that_it_counted(
-    remembered: bool,
+    remembers: str,
 ) -> None:
     clock = ManualClock()
     store = MemoryStore(clock)
@@ -233,15 +235,72 @@ async def test_a_writer_paused_after_its_commit_was_applied_learns_from_the_past
     await log.read()
     work = asyncio.ensure_future(log.commit(adding("mine")))
     await frozen.applied.wait()
-    await words_log(store, clock, SeededDice(3)).commit(adding("next"))
-    await truncate(store, clock, remember=remembered)
+    other = words_log(store, clock, SeededDice(3))
+    await other.commit(adding("next"))
+    await truncate(store, clock, remember=remembers != "nobody")
+    if remembers == "an older one":
+        await other.commit(adding("last"))
+        await write_snapshot(store, LAYOUT, WordsFold(), await other.read(), SeededDice(5))
+    snapshot = await store.get(LAYOUT.snapshot(4))
+    if remembers == "one of a newer version":
+        await store.put(LAYOUT.snapshot(4), snapshot[:9] + b"\x7f" + snapshot[10:])
     frozen.go.set()
-    if remembered:
+    if remembers in ("the newest snapshot", "an older one"):
         assert (await work).answer == 1
         assert log.tip is not None
-        assert log.tip.state == ("first", "mine", "next")
+        assert log.tip.state[:3] == ("first", "mine", "next")
     else:
         with pytest.raises(Unknown):  # rule F4: nobody remembers, so nothing is claimed
+            await work
+    await store.put(LAYOUT.snapshot(4), snapshot)
+    assert (await words_log(store, clock).read()).state.count("mine") == 1
+
+
+class Swallowed(Frozen):
+    """And then there is no answer, and for a while no listing either."""
+
+    deaf = False
+
+    async def create(self, key: str, data: bytes) -> None:
+        await super().create(key, data)
+        raise Unknown("no answer")
+
+    async def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> AsyncIterator[ObjectInfo]:
+        if self.deaf:
+            raise Unavailable("503")
+        async for info in super().list(prefix, after=after, limit=limit):
+            yield info
+
+
+@pytest.mark.parametrize(
+    ("remembered", "deaf", "answered"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+async def test_a_writer_that_meets_a_stalled_one_where_its_own_commit_was_does_not_take_the_race_for_lost(
+    remembered: bool, deaf: bool, answered: bool
+) -> None:
+    """F4: the answer was lost, the commit counted and was truncated, and another sleeper took the deleted number."""
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    await words_log(store, clock, SeededDice(2)).commit(adding("first"))
+    frozen = Swallowed(store)
+    log, stalled = words_log(frozen, clock), words_log(store, clock, SeededDice(4))
+    await log.read()
+    await stalled.read()
+    work = asyncio.ensure_future(log.commit(adding("mine")))
+    await frozen.applied.wait()
+    await words_log(store, clock, SeededDice(3)).commit(adding("next"))
+    await truncate(store, clock, remember=remembered)
+    if remembered:
+        await stalled.commit(adding("another's"))
+    else:
+        with pytest.raises(Unknown):
+            await stalled.commit(adding("another's"))
+    frozen.deaf = deaf
+    frozen.go.set()
+    if answered:
+        assert (await work).answer == 1
+    else:
+        with pytest.raises(Unknown):  # C7: a write that may have arrived has not failed
             await work
     assert (await words_log(store, clock).read()).state.count("mine") == 1
 
