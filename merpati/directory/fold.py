@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import msgspec
 
@@ -16,7 +16,7 @@ from merpati.directory.names import key_of
 from merpati.directory.state import DirectoryChange, DirectoryState, apply
 from merpati.directory.table import Table
 from merpati.ids import Digest
-from merpati.log.api import Chunks, Commit
+from merpati.log.api import Chunks, Commit, UnknownChange
 
 E = TypeVar("E")
 
@@ -44,8 +44,16 @@ class Head(msgspec.Struct, frozen=True):
     pieces: tuple[Digest, ...]
 
 
+class _Kind(msgspec.Struct):
+    """What any change says of itself."""
+
+    kind: str
+
+
+KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(DirectoryChange))
 _encoder = msgspec.json.Encoder()
 _changes: msgspec.json.Decoder[tuple[DirectoryChange, ...]] = msgspec.json.Decoder(tuple[DirectoryChange, ...])
+_kinds: msgspec.json.Decoder[list[_Kind]] = msgspec.json.Decoder(list[_Kind])
 _piece = msgspec.json.Decoder(Piece)
 _head = msgspec.json.Decoder(Head)
 
@@ -71,6 +79,8 @@ class DirectoryFold:
         try:
             return _changes.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if strange := _unknown(data):
+                raise UnknownChange(f"a change of kind {strange!r}") from error
             raise ValueError(f"no changes of a directory: {error}") from error
 
     async def dump(self, state: DirectoryState, chunks: Chunks) -> bytes:
@@ -98,6 +108,14 @@ class DirectoryFold:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"no snapshot of a directory: {error}") from error
         return DirectoryState(Table(domains), Table(accounts), Table(aliases), Table(removed), frozenset(former))
+
+
+def _unknown(data: bytes) -> str:
+    """The first kind that we have no change for; empty if there is none, or these are no changes at all."""
+    try:
+        return next((each.kind for each in _kinds.decode(data) if each.kind not in KINDS), "")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
 
 
 async def _gathered(chunks: Chunks, names: Sequence[Digest]) -> list[bytes]:

@@ -35,7 +35,14 @@ class Damaged(Temporary):
 
 
 class NewerFormat(Temporary):
-    """An object was written by a newer version than this one; upgrade this node.  Facts: `key`, `version`."""
+    """An object was written by a newer version than this one; upgrade this node.  Facts: `key`, `rule`.
+
+    Nothing is lost or damaged, and nobody mends it.
+    """
+
+
+class UnknownChange(ValueError):
+    """A change of a kind that this version does not know: a newer one wrote it, and nobody may pass it over (B3)."""
 
 
 class Contended(Temporary):
@@ -157,7 +164,7 @@ class Fold(Protocol[S, C]):
         ...
 
     def decode(self, data: bytes) -> Sequence[C]:
-        """The changes again; ValueError if these bytes are none that this version knows."""
+        """The changes again; `UnknownChange` if one is of a kind that is not known, ValueError if these are none."""
         ...
 
     async def dump(self, state: S, chunks: Chunks) -> bytes:

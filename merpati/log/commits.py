@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from merpati.log.api import Attachment, Commit, Damaged, Fold, Part
+from merpati.log.api import Attachment, Commit, Damaged, Fold, NewerFormat, Part, UnknownChange
 from merpati.log.frame import PREAMBLE, Kind, head_of, sealed
 
 C = TypeVar("C")
@@ -84,7 +84,7 @@ def head_in(data: bytes, key: str) -> bytes:
 
 
 def decoded_head(fold: Fold[Any, C], raw: bytes, key: str) -> Commit[C]:
-    """The commit that a head tells of."""
+    """The commit that a head tells of.  Raises `Damaged`, `NewerFormat`."""
     try:
         head = _decoder.decode(raw)
         parts, offset = [], PREAMBLE
@@ -94,6 +94,9 @@ def decoded_head(fold: Fold[Any, C], raw: bytes, key: str) -> Commit[C]:
                 attachments.append(Attachment(offset, length, digest))
                 offset += length
             parts.append(Part(tuple(fold.decode(part.changes)), tuple(attachments)))
+    except UnknownChange as error:
+        told = "a commit of a newer version, and this node does not know all that it says: upgrade it"
+        raise NewerFormat(told, key=key, rule="B3", reason=str(error)) from error
     except (msgspec.DecodeError, ValueError) as error:
         raise Damaged("a commit that cannot be read", key=key, rule="B4", reason=str(error)) from error
     return Commit(head.number, head.id, head.after, head.at, tuple(parts), head.writer)

@@ -24,9 +24,10 @@ class Finding:
 
 
 def finding_of(error: Damaged | NewerFormat, lost: str = "") -> Finding:
-    """A failure to read something, as a finding."""
+    """A failure to read something, as a finding.  By a newer version nothing is lost."""
     reason = f": {error.facts['reason']}" if "reason" in error.facts else ""
-    rule = str(error.facts.get("rule", "B3"))
+    rule = str(error.facts.get("rule", ""))
+    lost = "" if isinstance(error, NewerFormat) else lost
     return Finding(str(error.facts.get("key", "")), rule, f"{error.public}{reason}", lost)
 
 

@@ -69,11 +69,8 @@ def check_preamble(kind: Kind, preamble: bytes, key: str) -> int:
         raise Damaged("not an object of this kind", key=key, rule="B2")
     version = preamble[9]
     if version > known:
-        raise NewerFormat(
-            f"{key} is written in version {version}; this is a node that reads up to {known}: upgrade it",
-            key=key,
-            version=version,
-        )
+        told = f"an object of format version {version}, and this node reads up to {known}: upgrade it"
+        raise NewerFormat(told, key=key, rule="B3")
     return version
 
 

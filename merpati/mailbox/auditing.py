@@ -78,8 +78,9 @@ class _Audit:
                     pass
                 self._whole += 1
             except (BodyMissing, Damaged, NewerFormat) as error:
-                key, rule = str(error.facts.get("key", "")), str(error.facts.get("rule", "B3"))
-                self._findings.say(key, rule, error.public, f"{folder.name} UID {view.uids[row]}")
+                lost = "" if isinstance(error, NewerFormat) else f"{folder.name} UID {view.uids[row]}"
+                key, rule = str(error.facts.get("key", "")), str(error.facts.get("rule", ""))
+                self._findings.say(key, rule, error.public, lost)
 
     async def _body(self, place: LargePlace | None, size: int) -> None:
         """A large body is read once, whoever refers to it.  Raises `BodyMissing`."""

@@ -1,16 +1,19 @@
 """The changes that a mailbox's commits are made of, and how they are written.  Values only; `state` says what they do.
 
 Each is an array in MessagePack that begins with a letter for its kind.  Arrays grow at their end only, each new element
-with a default; a new meaning is a new letter.  UIDs are named by ranges: [first, last] stands for those UIDs between
-them that the folder has.  What a change does to a folder's sums stands in it, so that the sums can be kept without the
-folder's columns.
+with a default; a new meaning is a new letter, which older versions refuse (PROTOCOL.md rule B3).  UIDs are named by
+ranges: [first, last] stands for those UIDs between them that the folder has.  What a change does to a folder's sums
+stands in it, so that the sums can be kept without the folder's columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, get_args
 
 import msgspec
+
+from merpati.log.api import UnknownChange
 
 Ranges = tuple[tuple[int, int], ...]
 """UIDs, [first, last] each, ascending."""
@@ -181,8 +184,10 @@ Change = (
     | Closed
 )
 
+KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(Change))
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[tuple[Change, ...]] = msgspec.msgpack.Decoder(tuple[Change, ...])
+_letters: msgspec.msgpack.Decoder[list[list[Any]]] = msgspec.msgpack.Decoder(list[list[Any]])
 
 
 def encode(changes: Sequence[Change]) -> bytes:
@@ -191,11 +196,22 @@ def encode(changes: Sequence[Change]) -> bytes:
 
 
 def decode(data: bytes) -> Sequence[Change]:
-    """ValueError if these are none, or of a kind that this version does not know."""
+    """ValueError if these are none; `UnknownChange` if one is of a kind that this version does not know."""
     try:
         return _decoder.decode(data)
     except msgspec.DecodeError as error:
+        if strange := _unknown(data):
+            raise UnknownChange(f"a change of kind {strange!r}") from error
         raise ValueError(f"no changes of a mailbox: {error}") from error
+
+
+def _unknown(data: bytes) -> str:
+    """The first letter that we have no change for; empty if there is none, or these are no changes at all."""
+    try:
+        letters = [str(each[0]) for each in _letters.decode(data)]
+    except (msgspec.DecodeError, IndexError):
+        return ""
+    return next((letter for letter in letters if letter not in KINDS), "")
 
 
 def ranges_of(present: Sequence[int], rows: Sequence[int]) -> Ranges:
