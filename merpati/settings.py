@@ -104,7 +104,8 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_client: Annotated[int, msgspec.Meta(ge=1)] = 100
     """Open connections of one address (IPv6: one /64)."""
     memory: Annotated[int, msgspec.Meta(ge=1 << 20)] = 256 << 20
-    """Bytes of mailbox state a process remembers."""
+    """Bytes of mailbox state a process remembers.  Mailboxes that sessions have open stay, and the others make room for
+    them; beside it, up to 96 MiB of envelopes and packed mail that were read."""
 
 
 class OAuthSettings(msgspec.Struct, frozen=True, kw_only=True):

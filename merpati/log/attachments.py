@@ -7,36 +7,31 @@ where it was: an address holds for ever, a place does not (rule P4).
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from merpati.log.api import Damaged
 from merpati.log.frame import PREAMBLE, TRAILER
+from merpati.log.lately import Lately
 from merpati.log.packs import Address, Place, index_of, unpacked_frame
 from merpati.log.reading import Moment, Reader
 from merpati.log.remains import found_packs
 from merpati.log.snapshots import PackEntry, Snapshot
 from merpati.objects.api import NotFound
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-INDEXES = 16
-"""Indexes of packs that are remembered."""
-FRAMES = 4
-"""Frames that are remembered: who reads one message of a frame often reads the next."""
+PLACE = 450
+"""Bytes of memory that an index takes for each attachment."""
 
 
 class Attachments:
     """The attachments of one log."""
 
-    def __init__(self, reader: Reader[Any, Any]) -> None:
+    def __init__(self, reader: Reader[Any, Any], lately: Lately | None = None) -> None:
+        """`lately` is shared by the logs of a process."""
         self._reader = reader
+        self._lately = lately or Lately()
         self._packs: tuple[PackEntry, ...] = ()
         self._looked: Moment | None = None
-        self._indexes: OrderedDict[str, asyncio.Future[Mapping[Address, Place]]] = OrderedDict()
-        self._frames: OrderedDict[tuple[str, int], asyncio.Future[bytes]] = OrderedDict()
 
     async def get(self, commit: int, offset: int, length: int, right: Callable[[bytes], bool] | None = None) -> bytes:
         """The bytes.  `right` says whether they are what was written; if nobody can say, they are read with more care.
@@ -97,7 +92,8 @@ class Attachments:
                     return
 
     async def _index(self, entry: PackEntry) -> Mapping[Address, Place]:
-        return await _once(self._indexes, entry.name, INDEXES, lambda: self._read_index(entry))
+        key = self._reader.layout.pack(entry.name)
+        return await self._lately.get(key, lambda: self._read_index(entry), lambda index: PLACE * len(index))
 
     async def _read_index(self, entry: PackEntry) -> Mapping[Address, Place]:
         key, store = self._reader.layout.pack(entry.name), self._reader.store
@@ -106,25 +102,12 @@ class Attachments:
         return index_of(end, preamble, key)
 
     async def _frame(self, entry: PackEntry, place: Place) -> bytes:
-        return await _once(self._frames, (entry.name, place.start), FRAMES, lambda: self._read_frame(entry, place))
+        name = (self._reader.layout.pack(entry.name), place.start)
+        return await self._lately.get(name, lambda: self._read_frame(entry, place), len)
 
     async def _read_frame(self, entry: PackEntry, place: Place) -> bytes:
         key = self._reader.layout.pack(entry.name)
         return unpacked_frame(await self._reader.store.get_range(key, place.start, place.end), place, key)
-
-
-async def _once(
-    known: OrderedDict[K, asyncio.Future[V]], name: K, most: int, read: Callable[[], Coroutine[Any, Any, V]]
-) -> V:
-    """What was read of late, or is being read for somebody else; a failure is not remembered."""
-    found = known.get(name)
-    if found is None:
-        found = known[name] = asyncio.ensure_future(read())
-        found.add_done_callback(lambda done: known.pop(name, None) if done.cancelled() or done.exception() else None)
-        while len(known) > most:
-            known.popitem(last=False)
-    known.move_to_end(name)
-    return await asyncio.shield(found)
 
 
 def packs_with(packs: tuple[PackEntry, ...], older: tuple[PackEntry, ...]) -> tuple[PackEntry, ...]:

@@ -89,9 +89,13 @@ class CommitLog(Generic[S, C]):
         limits: LogLimits | None = None,
         metrics: Metrics | None = None,
         committed: Committed | None = None,
+        learned: Callable[[], None] | None = None,
         safeguards: Safeguards | None = None,
     ) -> None:
-        """`writer` says who writes, for those who read the log (`delivery@mx1`); `committed` hears of our commits."""
+        """`writer` says who writes, for those who read the log (`delivery@mx1`); `committed` hears of our commits.
+
+        `learned` is called whenever `tip` has become another one.
+        """
         self.layout = layout
         self._fold = fold
         self._clock = clock
@@ -100,9 +104,9 @@ class CommitLog(Generic[S, C]):
         self._limits = limits or LogLimits()
         self._metrics = metrics
         self._committed = committed
+        self._learned = learned
         guards = safeguards or Safeguards()
-        grace = self._limits.grace
-        self.reader = Reader(store, layout, fold, clock, dice, grace=grace, check_floor=guards.floor)
+        self.reader = Reader(store, layout, fold, clock, dice, grace=self.grace, check_floor=guards.floor)
         self._claimer = Claimer(self.reader, recognise_own=guards.own_id)
         self._turns = Turns()
         self.reader.met = self._turns.met
@@ -199,6 +203,8 @@ class CommitLog(Generic[S, C]):
         return self._news is not None
 
     def _tell(self) -> None:
+        if self._learned is not None:
+            self._learned()
         if self._news is not None:
             news, self._news = self._news, None
             if not news.done():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal, TypeVar
 
 from merpati.clock import Clock
@@ -20,7 +21,7 @@ from merpati.log.reclaim import Reclaim
 from merpati.log.tidying import tidy
 from merpati.log.vacuum import RETENTION, Vacuum, Vacuumed
 from merpati.mailbox.api import BodyRef
-from merpati.mailbox.bodies import Address, address_of, addresses
+from merpati.mailbox.bodies import address_of, addresses
 from merpati.mailbox.changes import Change, Kept, LargeBody
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.preparing import Preparing
@@ -33,12 +34,15 @@ from merpati.mailbox.verbs import born, closing, copying, expunge, folders, stor
 from merpati.mailbox.verbs import bring as bringing
 from merpati.mailbox.verbs import restore as restoring
 from merpati.mailbox.verbs.born import Decider
-from merpati.mailbox.views import AccountAt, FolderAt
+from merpati.mailbox.views import AccountAt, FolderAt, Render
+from merpati.mailbox.weighing import Weighing
 
 R = TypeVar("R")
 
 Which = str | FolderId
 
+UNREAD = 1000
+"""Bytes of an account that has not been read."""
 BARE_APPENDS = 8
 """Appends without the mailbox's messages, before it is read: whoever writes its snapshots must know what they add."""
 
@@ -61,6 +65,7 @@ class MailAccount:
         self.log = log
         self._bodies = bodies
         self._preparing = preparing
+        self._weighing = Weighing()
         self._clock = clock
         self._limits = limits
         self._view: AccountAt | None = None
@@ -74,7 +79,7 @@ class MailAccount:
     def weight(self) -> int:
         """About how many bytes of memory the state takes."""
         tip = self.log.tip or (self._bare.tip if self._bare else None)
-        return tip.state.weight if tip else 1000
+        return self._weighing.weight(tip.state) if tip else UNREAD
 
     async def close(self) -> None:
         """Let what is being written come to its end."""
@@ -109,7 +114,7 @@ class MailAccount:
         before = self._folders.get(folder.id)
         if before is not None and before.number == tip.number:
             return before
-        view = self._folders[folder.id] = FolderAt(folder, tip.state, self._render, before)
+        view = self._folders[folder.id] = FolderAt(folder, tip.state, self._render(), before)
         self._forget_removed(tip.state)
         return view
 
@@ -141,8 +146,9 @@ class MailAccount:
         for gone in [key for key in self._folders if key not in state.folders]:
             del self._folders[gone]
 
-    async def _render(self, address: Address) -> bytes:
-        return await self._preparing.rendered(address, self._bodies)
+    def _render(self) -> Render:
+        # a view must not hold the account: it is kept there, and the account would outlive whoever held it
+        return partial(self._preparing.rendered, bodies=self._bodies)
 
     # ---- the bytes
 
@@ -203,7 +209,7 @@ class MailAccount:
 
     def past_folder(self, folder: Folder, past: MailState) -> FolderAt:
         """A folder of an earlier state."""
-        return FolderAt(folder, past, self._render)
+        return FolderAt(folder, past, self._render())
 
     async def restore(self, messages: Sequence[Kept], keywords: Sequence[str], into: str) -> int:
         """Messages of an earlier state, with flags by the table `keywords`; how many were not there."""

@@ -57,8 +57,8 @@ class Columns(msgspec.Struct, frozen=True):
     """The first eight bytes of the body's digest."""
     summaries: list[bytes | SummaryRun]
     """What was rendered, packed; or the run of a snapshot that has it.  The one takes the place of the other."""
-    weight: int = 0
-    """About how many bytes of memory this takes; a little more after messages have gone."""
+    inline: int = 0
+    """Bytes of the summaries that were added since it was read; some may have gone, or be in a run by now."""
 
     def row(self, uid: int) -> int:
         """The row of a UID, or -1."""
@@ -86,7 +86,7 @@ class Columns(msgspec.Struct, frozen=True):
             _grown(self.offsets, n, offsets),
             _grown(self.checks, n, checks),
             _grown(self.summaries, n, summaries),
-            self.weight + sum(ROW + (len(summary) if isinstance(summary, bytes) else 0) for summary in summaries),
+            self.inline + sum(len(summary) for summary in summaries if isinstance(summary, bytes)),
         )
 
     def with_flags(self, uids: Ranges, add: int, remove: int, modseq: int) -> Columns:
@@ -119,7 +119,7 @@ class Columns(msgspec.Struct, frozen=True):
             _parts(self.offsets, kept),
             _parts(self.checks, kept),
             _parts(self.summaries, kept),
-            self.weight,
+            self.inline,
         )
 
     def new_row(self, row: int, uid: int, modseq: int, flags: int) -> NewRow:

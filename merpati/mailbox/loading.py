@@ -14,7 +14,7 @@ from merpati.ids import Digest
 from merpati.log.api import Chunks, Damaged
 from merpati.mailbox.bodies import LargeBodies
 from merpati.mailbox.causes import Causes, Place
-from merpati.mailbox.columns import ROW, Columns
+from merpati.mailbox.columns import Columns
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.growing import Growing
 from merpati.mailbox.heads import CAUSE, FolderHead, Head, PlaceEntry, Tree, place_of
@@ -132,7 +132,7 @@ class Loader:
         if FolderId(head.id) in self._shut:
             return self._what_is_left(head, data, summaries)
         runs = [(rows, _there(data[2 * at]), _there(data[2 * at + 1])) for at, (rows, _, _) in enumerate(head.runs)]
-        return Columns(head.exists, **unpacked_columns(runs), summaries=summaries, weight=ROW * head.exists)
+        return Columns(head.exists, **unpacked_columns(runs), summaries=summaries, inline=0)
 
     def _what_is_left(
         self, head: FolderHead, data: Sequence[bytes | None], summaries: list[bytes | SummaryRun]
@@ -154,7 +154,7 @@ class Loader:
         damage = self._shut[FolderId(head.id)].damage
         where = tuple(dict.fromkeys(run for run in lost if isinstance(run, SummaryRun)))
         self._shut[FolderId(head.id)] = Shut(damage, len(lost), unflagged, where)
-        return Columns(len(kept), **unpacked_columns(runs), summaries=kept, weight=ROW * len(kept))
+        return Columns(len(kept), **unpacked_columns(runs), summaries=kept, inline=0)
 
     async def _all(self, part: Part, names: Sequence[Digest]) -> list[bytes | None]:
         return list(await asyncio.gather(*(self._one(part, name) for name in names)))

@@ -1,16 +1,14 @@
 """All mailboxes of one store in one process.  Built by `components`; the doors and the delivery worker are handed it.
 
-Remembers accounts that were used of late, under a byte limit; an account that a session holds is shared for as long as
-it is held, whatever the limit says.
+Which accounts stay in memory is the matter of `remembering`; summaries and pieces of packs that were read are shared by
+all of them, each under a limit of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from weakref import WeakValueDictionary
 
 from merpati.clock import Clock
 from merpati.errors import MerpatiError
@@ -18,6 +16,7 @@ from merpati.events import Changed
 from merpati.ids import AccountId, Dice
 from merpati.log.commit_log import CommitLog, LogLimits, Safeguards
 from merpati.log.keeping import Keeper, Rhythm, due
+from merpati.log.lately import Lately
 from merpati.log.layout import log_of
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Publisher
@@ -27,6 +26,7 @@ from merpati.mailbox.fold import MailboxFold
 from merpati.mailbox.preparing import Preparing
 from merpati.mailbox.pushing import Pushing
 from merpati.mailbox.reading import Bodies
+from merpati.mailbox.remembering import Remembered
 from merpati.mailbox.runs import Shelf
 from merpati.mailbox.state import MailState
 from merpati.mailbox.values import MailboxLimits
@@ -34,9 +34,6 @@ from merpati.objects.api import ObjectStore
 from merpati.telemetry import Metrics, logger
 
 Told = Callable[[AccountId, int, float, bytes], None]
-
-FEWEST = 16
-"""Accounts that are remembered whatever they weigh."""
 
 
 class AllMailboxes:
@@ -72,21 +69,18 @@ class AllMailboxes:
         self._rhythm = rhythm or Rhythm()
         self._bare_appends = bare_appends
         self._shelf = Shelf()
+        self._lately = Lately()
         self._preparing = Preparing(store, clock, dice)
         self._pushing = Pushing(publish, clock, self._limits.push)
         self._keeper = Keeper()
-        self._live: WeakValueDictionary[AccountId, MailAccount] = WeakValueDictionary()
-        self._recent: OrderedDict[AccountId, tuple[MailAccount, int]] = OrderedDict()
-        self._weight = 0
+        self._remembered = Remembered(self._limits.memory)
         self._reading: set[asyncio.Task[None]] = set()
         self._say = logger("mailbox")
 
     def account(self, account: AccountId) -> MailAccount:
         """The account's mailbox; costs nothing."""
-        found = self._live.get(account)
-        if found is None:
-            found = self._live[account] = self._made(account)
-        self._use(found)
+        found = self._remembered.get(account) or self._made(account)
+        self._remembered.use(found)
         return found
 
     async def open(self, account: AccountId) -> MailAccount:
@@ -97,7 +91,7 @@ class AllMailboxes:
 
     def feed(self, event: Changed, data: bytes) -> None:
         """A record of `mailbox.changes`; ignored unless the account is open here."""
-        found = self._live.get(event.account) if event.log == "mailbox" else None
+        found = self._remembered.get(event.account) if event.log == "mailbox" else None
         if found is not None:
             self._tell(found, event.number, data)
 
@@ -111,11 +105,11 @@ class AllMailboxes:
         """Make known what is still to be made known, and let go of all accounts."""
         for task in list(self._reading):
             task.cancel()
-        for account in list(self._live.values()):
+        for account in self._remembered.all():
             await account.close()
         await self._keeper.close()
         await self._pushing.close()
-        self._recent.clear()
+        self._remembered.clear()
 
     async def idle(self) -> None:
         """Wait until what is done in the background is done."""
@@ -124,7 +118,8 @@ class AllMailboxes:
     def _made(self, account: AccountId) -> MailAccount:
         log = self._log(account, MailboxFold(self._shelf), self._committed)
         bare = partial(self._log, account, BareFold(), self._committed_bare) if self._bare_appends else None
-        return MailAccount(account, log, Bodies(log.reader), self._preparing, self._clock, self._limits, bare)
+        bodies = Bodies(log.reader, self._lately)
+        return MailAccount(account, log, bodies, self._preparing, self._clock, self._limits, bare)
 
     def _log(self, account: AccountId, fold: MailboxFold, committed: Told) -> CommitLog[MailState, Change]:
         return CommitLog(
@@ -137,19 +132,20 @@ class AllMailboxes:
             limits=self._log_limits,
             metrics=self._metrics,
             committed=partial(committed, account),
+            learned=partial(self._learned, account),
             safeguards=self._safeguards,
         )
 
     def _committed_bare(self, account: AccountId, number: int, at: float, data: bytes) -> None:
         """By a state without messages: if somebody has opened the mailbox meanwhile, it is news to them."""
         self._committed(account, number, at, data)
-        if (found := self._live.get(account)) is not None:
+        if (found := self._remembered.get(account)) is not None:
             self._tell(found, number, data)
 
     def _committed(self, account: AccountId, number: int, at: float, data: bytes) -> None:
         """A commit of ours is durable: others hear of it, and now and then the state is written down."""
         self._pushing.push(account, number, at, data)
-        found = self._live.get(account)
+        found = self._remembered.get(account)
         if found is None:
             return
         layout = found.log.layout
@@ -169,11 +165,7 @@ class AllMailboxes:
         except MerpatiError as error:
             self._say.warning("a pushed commit could not be read", account=account.id, reason=str(error))
 
-    def _use(self, account: MailAccount) -> None:
-        _, before = self._recent.pop(account.id, (account, 0))
-        weight = account.weight
-        self._recent[account.id] = (account, weight)
-        self._weight += weight - before
-        while self._weight > self._limits.memory and len(self._recent) > FEWEST:
-            _, (_, gone) = self._recent.popitem(last=False)
-            self._weight -= gone
+    def _learned(self, account: AccountId) -> None:
+        """A state was read, pushed or written: it has another weight than the one before."""
+        if (found := self._remembered.get(account)) is not None:
+            self._remembered.weigh(found)

@@ -14,6 +14,7 @@ from typing import Any
 from merpati.ids import Digest
 from merpati.log.api import Damaged
 from merpati.log.attachments import Attachments
+from merpati.log.lately import Lately
 from merpati.log.reading import Reader
 from merpati.mailbox.api import BodyRef
 from merpati.mailbox.bodies import Address, LargePlace
@@ -35,10 +36,11 @@ Span = tuple[str, int, int]
 class Bodies:
     """The bodies of one account."""
 
-    def __init__(self, reader: Reader[Any, Any]) -> None:
+    def __init__(self, reader: Reader[Any, Any], lately: Lately | None = None) -> None:
+        """`lately` is shared by the accounts of a process."""
         self._store = reader.store
         self._layout = reader.layout
-        self._attachments = Attachments(reader)
+        self._attachments = Attachments(reader, lately)
 
     async def whole(self, address: Address) -> bytes:
         """The message, byte for byte.  Raises `BodyMissing`, `Unavailable`."""

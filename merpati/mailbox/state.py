@@ -89,11 +89,6 @@ class MailState(msgspec.Struct, frozen=True):
         return sum(folder.size for folder in self.folders.values())
 
     @property
-    def weight(self) -> int:
-        """About how many bytes of memory this takes."""
-        return 2000 + sum(1000 + folder.columns.weight for folder in self.folders.values()) + 150 * len(self.causes)
-
-    @property
     def born(self) -> bool:
         """Whether the account has its first folders."""
         return bool(self.folders)
