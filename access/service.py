@@ -25,7 +25,7 @@ from merpati.errors import Misconfigured
 from merpati.events import Changed, decode
 from merpati.events.codec import Unreadable
 from merpati.events.topics import TOPICS
-from merpati.mailbox.api import Account, Mailboxes
+from merpati.mailbox.api import Mailboxes
 from merpati.net.acceptor import NetEvent
 from merpati.net.addresses import Endpoint, Network, parse_listener
 from merpati.net.limits import STREAM_LIMITS, ServerLimits, StreamLimits
@@ -42,8 +42,6 @@ TAKE = 500
 """Changes taken from the bus at once."""
 WITHIN = 30.0
 """Seconds a take waits for the first."""
-AT_ONCE = 16
-"""Mailboxes looked at again at once after changes were missed."""
 
 
 class AccessService:
@@ -133,7 +131,7 @@ class AccessService:
         try:
             async with self._bus.tail([CHANGES]) as tail:
                 # what was said while nobody listened
-                await self._look_again()
+                self._mailboxes.missed()
                 self._following = True
                 while True:
                     await self._feed(tail)
@@ -144,7 +142,7 @@ class AccessService:
         try:
             records = await tail.take(TAKE, WITHIN)
         except Lagged:
-            await self._look_again()
+            self._mailboxes.missed()
             return
         for record in records:
             self._feed_one(record)
@@ -158,14 +156,6 @@ class AccessService:
         if isinstance(event, Changed):
             self._mailboxes.feed(event, record.value)
 
-    async def _look_again(self) -> None:
-        """Changes were missed: read the mailboxes of all users who are here.  Raises `Unavailable`."""
-        accounts = {session.account for session in self._imap.present if session.account is not None}
-        waiting = list(accounts)
-        while waiting:
-            batch, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-            await asyncio.gather(*map(_refresh, batch))
-
     async def stop(self, grace: float) -> None:
         """Let nobody in, say goodbye to the idle, let commands come to their end within `grace` seconds."""
         servers, self._servers = self._servers, {}
@@ -177,10 +167,6 @@ class AccessService:
         if not self._servers:
             return "not listening"
         return "" if self._following else "not following mailbox.changes"
-
-
-async def _refresh(account: Account) -> None:
-    await account.refresh()
 
 
 def _chosen(listeners: Mapping[str, str], *, with_tls: bool) -> dict[str, Endpoint]:

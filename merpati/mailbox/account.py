@@ -58,9 +58,13 @@ class MailAccount:
         preparing: Preparing,
         clock: Clock,
         limits: MailboxLimits,
+        say_again: Callable[[int], None],
         bare: Callable[[], CommitLog[MailState, Change]] | None = None,
     ) -> None:
-        """`bare` makes a log whose state has no messages, for appends to a mailbox that nobody looks at."""
+        """`say_again` makes a commit known whose writer may have died before it did.
+
+        `bare` makes a log whose state has no messages, for appends to a mailbox that nobody looks at.
+        """
         self.id = id
         self.log = log
         self._bodies = bodies
@@ -71,6 +75,7 @@ class MailAccount:
         self._view: AccountAt | None = None
         self._folders: dict[FolderId, FolderAt] = {}
         self._behind = False
+        self._say_again = say_again
         self._make_bare = bare
         self._bare: CommitLog[MailState, Change] | None = None
         self._bare_appends = 0
@@ -118,8 +123,13 @@ class MailAccount:
         self._forget_removed(tip.state)
         return view
 
+    @property
+    def wanting(self) -> bool:
+        """Whether someone waits for what there may be to read."""
+        return self._behind and self.log.awaited
+
     async def wait_changed(self, after: int) -> int:
-        """Wait for a commit with a greater number than `after`; reads only if a push said that there is more."""
+        """Wait for a commit with a greater number than `after`; reads only if there may be more than is known."""
         if self._behind:
             await self._read()
         return (await self.log.changed(after)).number
@@ -131,12 +141,20 @@ class MailAccount:
         tip = self.log.tip
         if tip is None or number <= tip.number or self.log.feed(data):
             return False
-        self._behind = True
-        return self.log.awaited
+        return self.missed()
+
+    def missed(self) -> bool:
+        """There may be more than is known, and no push will tell.  True if someone waits and must read."""
+        self._behind = self.log.tip is not None
+        return self.wanting
 
     async def _read(self) -> Tip[MailState]:
         self._behind = False
-        tip = await self.log.read()
+        try:
+            tip = await self.log.read()
+        except BaseException:
+            self._behind = True  # what there was to read is still to be read
+            raise
         if tip.number == EMPTY:
             await self.log.commit(born.born(self._clock.time()))
             tip = await self.log.read() if self.log.tip is None else self.log.tip
@@ -222,7 +240,10 @@ class MailAccount:
         """All of the messages or none.  Raises `NoSuchFolder`, `OverQuota`, `BadName`."""
         prepared = await self._preparing.prepared(tuple(messages), self._bodies)
         decide = appending.append(prepared, self._clock.time(), self._limits, create=create, quota=quota)
-        return (await (await self._for_appends()).commit(decide)).answer
+        outcome = await (await self._for_appends()).commit(decide)
+        if any(each.duplicate for each in outcome.answer):
+            self._say_again(outcome.number)
+        return outcome.answer
 
     async def _for_appends(self) -> CommitLog[MailState, Change]:
         """The log; or one that knows no messages, as long as nobody has looked at the mailbox and little mail comes."""

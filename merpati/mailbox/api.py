@@ -238,7 +238,14 @@ class Account(Protocol):
     async def wait_changed(self, after: int) -> int:
         """Return the newest commit's number once it is greater than `after` (a view's `number`).  For IDLE.
 
-        Fed by this process's commits and by `Mailboxes.feed`; reads the log only when a push said that there is more.
+        Fed by this process's commits and by `Mailboxes.feed`; reads the log only when there may be more than is known.
+        """
+        ...
+
+    def missed(self) -> bool:
+        """There may be more than is known, and no push will tell: the next `wait_changed` looks.
+
+        For who begins to idle.  True if someone waits already.
         """
         ...
 
@@ -339,6 +346,10 @@ class Mailboxes(Protocol):
 
     def feed(self, event: Changed, data: bytes) -> None:
         """A record of `mailbox.changes`, whoever wrote it; ignored unless the account is open here."""
+        ...
+
+    def missed(self) -> None:
+        """Records of `mailbox.changes` may have been missed: mailboxes that someone waits for are read, soon."""
         ...
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from merpati.clock import Clock
-from merpati.errors import MerpatiError
+from merpati.errors import MerpatiError, Permanent
 from merpati.events import Changed
 from merpati.ids import AccountId, Dice
 from merpati.log.commit_log import CommitLog, LogLimits, Safeguards
@@ -34,6 +34,11 @@ from merpati.objects.api import ObjectStore
 from merpati.telemetry import Metrics, logger
 
 Told = Callable[[AccountId, int, float, bytes], None]
+
+AT_ONCE = 16
+"""Mailboxes read at once for those who idle, after news of them were missed."""
+FIRST_PAUSE, MOST_PAUSE = 0.5, 30.0
+"""Seconds between tries while the store is away."""
 
 
 class AllMailboxes:
@@ -74,7 +79,8 @@ class AllMailboxes:
         self._pushing = Pushing(publish, clock, self._limits.push)
         self._keeper = Keeper()
         self._remembered = Remembered(self._limits.memory)
-        self._reading: set[asyncio.Task[None]] = set()
+        self._catching_up: dict[AccountId, asyncio.Task[None]] = {}
+        self._few = asyncio.Semaphore(AT_ONCE)
         self._say = logger("mailbox")
 
     def account(self, account: AccountId) -> MailAccount:
@@ -95,15 +101,24 @@ class AllMailboxes:
         if found is not None:
             self._tell(found, event.number, data)
 
+    def missed(self) -> None:
+        """Records of `mailbox.changes` may have been missed: for those who wait, their mailboxes are read."""
+        for account in self._remembered.all():
+            if account.missed():
+                self._catch_up_soon(account)
+
     def _tell(self, account: MailAccount, number: int, data: bytes) -> None:
         if account.told(number, data):
-            task = asyncio.ensure_future(self._catch_up(account))
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
+            self._catch_up_soon(account)
+
+    def _catch_up_soon(self, account: MailAccount) -> None:
+        if account.id not in self._catching_up:
+            task = self._catching_up[account.id] = asyncio.ensure_future(self._catch_up(account))
+            task.add_done_callback(lambda done: self._catching_up.pop(account.id))
 
     async def close(self) -> None:
         """Make known what is still to be made known, and let go of all accounts."""
-        for task in list(self._reading):
+        for task in list(self._catching_up.values()):
             task.cancel()
         for account in self._remembered.all():
             await account.close()
@@ -119,7 +134,8 @@ class AllMailboxes:
         log = self._log(account, MailboxFold(self._shelf), self._committed)
         bare = partial(self._log, account, BareFold(), self._committed_bare) if self._bare_appends else None
         bodies = Bodies(log.reader, self._lately)
-        return MailAccount(account, log, bodies, self._preparing, self._clock, self._limits, bare)
+        say_again = partial(self._say_again, account)
+        return MailAccount(account, log, bodies, self._preparing, self._clock, self._limits, say_again, bare)
 
     def _log(self, account: AccountId, fold: MailboxFold, committed: Told) -> CommitLog[MailState, Change]:
         return CommitLog(
@@ -159,11 +175,22 @@ class AllMailboxes:
         return account if account.log.tip is not None else self._made(account.id)
 
     async def _catch_up(self, account: MailAccount) -> None:
-        """A push said that there is more, and a client idles on it."""
-        try:
-            await account.refresh()
-        except MerpatiError as error:
-            self._say.warning("a pushed commit could not be read", account=account.id, reason=str(error))
+        """There is more, or may be, and a client idles on it: it is read, however long the store is away."""
+        pause = FIRST_PAUSE
+        while account.wanting:
+            try:
+                async with self._few:
+                    await account.refresh()
+            except MerpatiError as error:
+                self._say.warning("a pushed commit could not be read", account=account.id, reason=str(error))
+                if isinstance(error, Permanent):
+                    return
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, MOST_PAUSE)
+
+    def _say_again(self, account: AccountId, number: int) -> None:
+        """A delivery came again: whoever made its commit may have died before it made it known."""
+        self._pushing.push(account, number, self._clock.time(), b"")
 
     def _learned(self, account: AccountId) -> None:
         """A state was read, pushed or written: it has another weight than the one before."""

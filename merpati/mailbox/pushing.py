@@ -1,7 +1,7 @@
 """Making commits known to other processes: a queue that the commits fall into and a task that publishes them.
 
-Nobody waits for it: a commit is durable before it is known.  If the bus is away, pushes wait; if too many wait, the
-oldest go without their bytes and then altogether: readers see the commits on their next strong read.
+Nobody waits for it: a commit is durable before it is known.  If the bus is away, pushes wait; if too many wait, of each
+log only the newest, without its bytes: who hears of it reads what stands before it too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BATCH = 500
 """Pushes handed over at once."""
 BATCH_BYTES = 1 << 20
 WAITING = 10_000
-"""Pushes that may wait."""
+"""Pushes that may wait, and then logs that one may wait for: beyond that the oldest go."""
 WAITING_BYTES = 16 << 20
 """Bytes of commits that may wait with them."""
 PAUSE = 1.0
@@ -46,13 +46,19 @@ class Pushing:
             return
         if len(data) > self._largest or self._bytes + len(data) > WAITING_BYTES:
             data = b""
-        if len(self._waiting) >= WAITING:
-            self._bytes -= len(self._waiting.popleft()[1])
+        if len(self._waiting) >= 2 * WAITING:
+            self._thin_out()
         event = Changed(derived_event_id(account, log, str(number)), account, at, number, log)
         self._waiting.append((event, data))
         self._bytes += len(data)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
+
+    def _thin_out(self) -> None:
+        newest = {(event.account, event.log): event for event, _ in self._waiting}
+        self._waiting = deque([(event, b"") for event in newest.values()][-WAITING:])
+        self._bytes = 0
+        self._log.warning("the bus is away: changes are told without their commits", waiting=len(self._waiting))
 
     async def close(self) -> None:
         """Hand over what waits, once; what cannot be handed over now is not worth waiting for."""

@@ -146,9 +146,13 @@ class World:
         assert (await client.line()).startswith(b"+OK")
         return client
 
-    async def deliver(self, *messages: bytes, user: str = "alice", folder: str = "INBOX", node: int = 0) -> None:
+    async def deliver(
+        self, *messages: bytes, user: str = "alice", folder: str = "INBOX", node: int = 0, cause: str = ""
+    ) -> None:
         account = self.mailboxes[node].account(account_of(f"{user}@example.org"))
-        await account.append([Append(folder, message, date=1_700_000_000.0) for message in messages], create=True)
+        await account.append(
+            [Append(folder, message, date=1_700_000_000.0, cause=cause) for message in messages], create=True
+        )
 
 
 class Client:

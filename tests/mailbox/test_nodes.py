@@ -10,10 +10,11 @@ import pytest
 from merpati.clock import ManualClock
 from merpati.errors import Temporary, Unavailable, Unknown
 from merpati.events import Changed
-from merpati.ids import EventId, SeededDice
+from merpati.ids import EventId, SeededDice, new_account_id
 from merpati.log.commit_log import Safeguards
 from merpati.mailbox.api import Append
 from merpati.mailbox.mailboxes import AllMailboxes
+from merpati.mailbox.pushing import WAITING, Pushing
 from merpati.objects.memory import MemoryStore
 from merpati.objects.metered import MeteredStore
 from merpati.objects.retry import RetryingStore
@@ -123,6 +124,29 @@ async def test_pushes_wait_for_the_bus_and_commits_do_not(clock: ManualClock) ->
     await account.append(messages(9))
     await boxes.close()
     assert [event.number for event, _ in wire.pushed] == [2, 3, 4, 5]
+
+
+async def test_when_too_many_pushes_wait_each_mailbox_is_still_told_of(clock: ManualClock) -> None:
+    """The oldest went altogether: whoever idled on a quiet mailbox heard nothing until its next mail."""
+    wire, dice = Wire(), SeededDice(7)
+    wire.away = True
+    pushing = Pushing(wire.publish, clock, 1000)
+    quiet, busy = new_account_id(dice), new_account_id(dice)
+    pushing.push(quiet, 7, 0.0, b"its commit")
+    for number in range(5 * WAITING):
+        pushing.push(busy, number, 0.0, b"x" * 10)
+    assert len(pushing._waiting) <= 2 * WAITING
+    await settle()
+    wire.away = False
+    await clock.advance(5.0)
+    last = {event.account: event.number for event, _ in wire.pushed}
+    assert last == {quiet: 7, busy: 5 * WAITING - 1}
+    numbers = [event.number for event, _ in wire.pushed if event.account == busy]
+    assert numbers == sorted(numbers)
+    for _ in range(3 * WAITING):
+        pushing.push(new_account_id(dice), 1, 0.0, b"")
+    assert len(pushing._waiting) <= 2 * WAITING
+    await pushing.close()
 
 
 async def test_a_push_for_an_account_that_is_not_open_or_of_another_log_is_nothing(clock: ManualClock) -> None:

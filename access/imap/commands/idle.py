@@ -1,6 +1,8 @@
 """IDLE: news as they come, until the client says DONE (RFC 2177).
 
-Nothing is polled: the session sleeps until the account's log has a newer commit or the client sends something.
+Nothing is polled: the session sleeps until the account's log has a newer commit or the client sends something.  The log
+is looked at once, as IDLE begins: whatever becomes of a push, its news are told when the client says IDLE again, which
+RFC 2177 section 3 has it do every 29 minutes.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from merpati.net.failures import Disconnected, Draining, TimedOut
 
 MAX_LINE = 64
 """Bytes of what a client may say to end IDLE; it has only DONE to say."""
-TRY_AGAIN = 1.0
-"""Seconds before the log is looked at again after it could not be read."""
+TRY_AGAIN, MOST_WAIT = 1.0, 30.0
+"""Seconds before the log is looked at again after it could not be read: at first, and at last."""
 
 
 @command(Idle, LOGGED_IN)
@@ -58,20 +60,24 @@ async def _said_while_pushing(session: Session) -> bytes | None:
 
 async def _push(session: Session) -> None:
     """Tell each change as it becomes known, those of one burst together; ends if the mailbox or the client is gone."""
-    known = 0
+    known, wait = 0, TRY_AGAIN
+    session.mailbox.missed()
     while (selected := session.selected) is not None and not session.over:
         try:
             known = await session.mailbox.wait_changed(max(known, selected.view.number))
+            told = await session.tell(expunges=True)
         except Disconnected:
             raise
         except MerpatiError as failure:
             session.log.info("no news in IDLE", failure=str(failure))
-            await session.context.clock.sleep(TRY_AGAIN)
-            continue
-        if not await session.tell(expunges=True):
-            known = 0  # the log could not be read just now: what there is to tell is still to be told
-            await session.context.clock.sleep(TRY_AGAIN)
+            told = False
         await session.flush()
+        if told:
+            wait = TRY_AGAIN
+            continue
+        known = 0  # the log could not be read just now: what there is to tell is still to be told
+        await session.context.clock.sleep(wait)
+        wait = min(2 * wait, MOST_WAIT)
 
 
 async def _said(session: Session) -> bytes | None:
