@@ -6,7 +6,7 @@ from access.imap.session import Session
 from access.imap.table import LOGGED_IN, Reply, command
 from access.imap.wire import codes
 from access.imap.wire.commands import Create, Delete, Rename, Subscribe, Unsubscribe
-from merpati.mailbox.api import DELIMITER
+from merpati.mailbox.api import DELIMITER, Forbidden
 
 USES = frozenset({"\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash"})
 
@@ -18,7 +18,10 @@ async def create(session: Session, verb: Create) -> Reply:
         return Reply(f"No such use: {unknown[0][:20]}", codes.USEATTR, b"NO")
     if len(verb.use) > 1:
         return Reply("One use a folder", codes.USEATTR, b"NO")
-    await session.mailbox.create(verb.mailbox.removesuffix(DELIMITER), "".join(verb.use))
+    try:
+        await session.mailbox.create(verb.mailbox.removesuffix(DELIMITER), "".join(verb.use))
+    except Forbidden as failure:
+        return Reply(failure.public, codes.USEATTR, b"NO")  # RFC 6154 section 3: that use is given already
     info = session.mailbox.view().folders.get(verb.mailbox.removesuffix(DELIMITER))
     return Reply("Created", codes.mailbox_id(info.mailbox_id) if info else b"")
 

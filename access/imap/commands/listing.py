@@ -10,6 +10,7 @@ from access.imap.wire import codes, responses
 from access.imap.wire.commands import List, Lsub, Status
 from access.imap.wire.wildcard import matcher
 from merpati.mailbox.api import DELIMITER, AccountView, FolderInfo
+from merpati.mailbox.names import INBOX
 
 STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str]] = {
     "MESSAGES": lambda info: info.exists,
@@ -42,15 +43,15 @@ async def list_folders(session: Session, verb: List) -> Reply:
     above = _above(view.folders)
     selected = _selected(view, verb.selection)
     above_selected = _above(selected) if "RECURSIVEMATCH" in verb.selection else frozenset()
-    for name in dict.fromkeys((*view.folders, *sorted(selected))):
-        if (name in selected or name in above_selected) and any(match(name) for match in wanted):
+    for name in sorted(selected | above_selected, key=lambda name: (name != INBOX, name)):
+        if any(match(name) for match in wanted):
             await _tell(session, view, name, verb, above=name in above, why=name in above_selected)
     return Reply("Listed")
 
 
 async def _tell(session: Session, view: AccountView, name: str, verb: List, *, above: bool, why: bool) -> None:
     info = view.folders.get(name)
-    attributes = _attributes(view, name, info, above=above)
+    attributes = _attributes(info, above=above, extended=verb.extended)
     if "SUBSCRIBED" in (*verb.selection, *verb.returns) and name in view.subscriptions:
         attributes.append("\\Subscribed")
     # RFC 5258 section 3.5: which options chose something below
@@ -62,8 +63,9 @@ async def _tell(session: Session, view: AccountView, name: str, verb: List, *, a
 
 
 def _selected(view: AccountView, selection: Iterable[str]) -> frozenset[str]:
-    """The names that all selection options choose; without any, every folder."""
-    names = view.subscriptions if "SUBSCRIBED" in selection else frozenset(view.folders)
+    """The names that all selection options choose; without any, every folder and what lies above one."""
+    # RFC 3501 section 6.3.5: a name that was deleted stays, as \Noselect, while there are folders below it
+    names = view.subscriptions if "SUBSCRIBED" in selection else frozenset(view.folders) | _above(view.folders)
     if "SPECIAL-USE" in selection:
         names = frozenset(name for name in names if (info := view.folders.get(name)) and info.special_use)
     return names
@@ -73,10 +75,11 @@ def _above(names: Iterable[str]) -> frozenset[str]:
     return frozenset(parent for name in names for parent in _parents(name))
 
 
-def _attributes(view: AccountView, name: str, info: FolderInfo | None, *, above: bool) -> list[str]:
+def _attributes(info: FolderInfo | None, *, above: bool, extended: bool) -> list[str]:
     attributes = ["\\HasChildren" if above else "\\HasNoChildren"]
     if info is None:
-        attributes.insert(0, "\\NonExistent")  # RFC 5258 section 3: subscribed, and no folder
+        # RFC 5258 section 3: no folder of that name; who does not ask in that manner need not know the word
+        attributes.insert(0, "\\NonExistent" if extended else "\\Noselect")
     elif info.special_use:
         attributes.append(info.special_use)
     return attributes
@@ -88,7 +91,7 @@ async def list_subscribed(session: Session, verb: Lsub) -> Reply:
     view = await session.mailbox.refresh()
     match = matcher(verb.reference + verb.pattern)
     told: set[str] = set()
-    for name in sorted(view.subscriptions, key=lambda name: (name != "INBOX", name)):
+    for name in sorted(view.subscriptions, key=lambda name: (name != INBOX, name)):
         if match(name):
             told.add(name)
             await session.write_much(responses.list_line(name, (), utf8=session.utf8, word=b"LSUB"))
