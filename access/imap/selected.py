@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from access.imap.wire import codes, responses
 from access.imap.wire.sequence import SequenceSet
-from merpati.mailbox.api import SYSTEM_FLAGS, Account, FolderId, FolderView
+from merpati.mailbox.api import MAX_KEYWORDS, SYSTEM_FLAGS, Account, FolderId, FolderView
 from merpati.mailbox.types import ModSeq, SeqNum, Uid
 
 MAX_UID = (1 << 32) - 1
@@ -43,7 +43,9 @@ class Selected:
         """The untagged responses to SELECT (RFC 9051 section 6.3.2, RFC 3501 section 6.3.1)."""
         info = self.view.info
         flags = (*SYSTEM_FLAGS, *self.view.keywords)
-        permanent = codes.permanent_flags(() if self.read_only else flags, keywords=not self.read_only)
+        # RFC 9051 section 7.1: \\* only while the client may make keywords
+        room = not self.read_only and len(self.view.keywords) < MAX_KEYWORDS
+        permanent = codes.permanent_flags(() if self.read_only else flags, keywords=room)
         lines = [
             responses.flags(flags),
             responses.exists(len(self.uids)),

@@ -83,8 +83,8 @@ class Append:
     folder: str | FolderId
     content: bytes | Large
     flags: tuple[str, ...] = ()
-    date: float = 0.0
-    """INTERNALDATE, seconds since 1970; 0 is now."""
+    date: float | None = None
+    """INTERNALDATE, seconds since 1970; None is now."""
     cause: str = ""
     """What brings it about, e.g. `message-id recipient`: an account takes each cause once.  Empty: always anew."""
     summary: Summary | None = None

@@ -11,6 +11,7 @@ from time import monotonic
 import pytest
 
 from access.imap.context import ImapLimits
+from merpati.mailbox.api import MAX_KEYWORDS
 from tests.access.world import World, account_of, message, world
 
 MULTIPART = (
@@ -146,6 +147,32 @@ async def test_uids_grow_and_a_mailbox_made_anew_has_another_uidvalidity(tmp_pat
         await client.ok("DELETE New")
         await client.ok("CREATE New")
         assert (await opened("New"))[0] != first[0]
+
+
+async def test_an_append_keeps_its_date_and_the_beginning_of_1970_is_one(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        client = await here.imap()
+        dates = (b" 1-Jan-1970 00:00:00 +0000", b" 1-Feb-2003 02:05:06 +0000")
+        for date in (dates[0], b"01-Feb-2003 04:05:06 +0200"):
+            client.send(b'a APPEND INBOX "%b" {%d+}\r\n%b' % (date, len(message()), message()))
+            assert b" OK" in (await client.answer("a"))[-1]
+        await client.ok("SELECT INBOX")
+        found = await client.ok("FETCH 1:* INTERNALDATE")
+        assert found == [b'* %d FETCH (INTERNALDATE "%b")' % pair for pair in enumerate(dates, 1)]
+
+
+async def test_keywords_can_be_made_as_long_as_it_is_said_that_they_can(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        await here.deliver(message())
+        client = await here.imap()
+        names = " ".join(f"kw{number}" for number in range(MAX_KEYWORDS - 1))
+        for more, room in ((names, True), ("last", False)):
+            await client.ok("SELECT INBOX")
+            await client.ok(f"STORE 1 +FLAGS.SILENT ({more})")
+            (permanent,) = [line for line in await client.ok("SELECT INBOX") if b"PERMANENTFLAGS" in line]
+            assert (rb"\*)]" in permanent) == room
+        assert (await client.refused("STORE 1 +FLAGS (another)")).startswith(b"NO [LIMIT]")
+        await client.ok("STORE 1 +FLAGS (LAST)")
 
 
 async def test_uid_expunge_leaves_what_it_does_not_name(tmp_path: Path) -> None:

@@ -26,4 +26,4 @@ async def append(session: Session, verb: Append) -> Reply:
 
 def _one(folder: str, message: AppendMessage) -> api.Append:
     flags = tuple(flag for flag in message.flags if flag != "\\Recent")
-    return api.Append(folder, message.data, flags, float(message.at or 0))
+    return api.Append(folder, message.data, flags, message.at)

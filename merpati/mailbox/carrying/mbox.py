@@ -259,7 +259,7 @@ class _Letters:
             elif (letter := self._letter.end()) is not None:
                 cause = f"mbox {self._folder} {self._count} {self._letter.digest}"
                 place = f"{self._place} message {self._count}"
-                yield Incoming(self._folder, letter, self._letter.status.flags, self._begin.date, cause, place)
+                yield Incoming(self._folder, letter, self._letter.status.flags, self._begin.date or None, cause, place)
 
 
 class _Letter:

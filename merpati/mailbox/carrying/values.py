@@ -68,7 +68,7 @@ class Incoming:
     folder: str
     content: Content
     flags: tuple[str, ...] = ()
-    date: float = 0.0
+    date: float | None = None
     cause: str = ""
     place: str = ""
     refused: str = ""

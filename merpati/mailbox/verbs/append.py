@@ -28,7 +28,7 @@ class Prepared:
     size: int
     summary: bytes
     flags: tuple[str, ...] = ()
-    date: float = 0.0
+    date: float | None = None
     cause: bytes = b""
     large: LargeBody | None = None
 
@@ -89,7 +89,7 @@ class _Appending:
         target.rows.append(
             Row(
                 bits_of(message.flags, target.keywords),
-                int(message.date or self._now),
+                int(self._now if message.date is None else message.date),
                 message.size,
                 message.summary,
                 body,

@@ -172,9 +172,8 @@ def _adding(aside: Folder, new: Sequence[Brought]) -> tuple[list[Change], list[b
             body = len(bodies)
             bodies.append(message.body)
         bits = bits_of(message.flags, table)
-        rows.append(
-            Row(bits, int(message.date), message.size, message.summary, body, message.large, message.cause, each.uid)
-        )
+        date = int(message.date or 0)
+        rows.append(Row(bits, date, message.size, message.summary, body, message.large, message.cause, each.uid))
     changes: list[Change] = [Keyworded(aside.id, keywords)] if keywords else []
     return [*changes, Added(aside.id, tuple(rows))], bodies
 
