@@ -109,10 +109,13 @@ class Components:
         def observe(operation: str, outcome: str, took: float) -> None:
             self.metrics.store_seconds.labels(operation, outcome).observe(took)
 
+        def cached(hit: bool) -> None:
+            self.metrics.cache_reads.labels("hit" if hit else "miss").inc()
+
         wanted = self.settings.store
         return open_store(
             wanted.url, data=self.settings.data_path, clock=self.clock, dice=self.dice, observe=observe,
-            cache=wanted.cache,
+            cache=wanted.cache, cached=cached,
         )  # fmt: skip
 
     @cached_property

@@ -89,8 +89,26 @@ class Metrics:
         self.commit_races = self._counter(
             "merpati_commit_races_total", "Commits that another writer was first with", "log"
         )
-
+        self.damaged = self._counter(
+            "merpati_damaged_objects_total", "Objects of logs met that are missing or damaged: verify names them", "log"
+        )
+        self.snapshots = self._counter(
+            "merpati_snapshots_total", "Snapshots and compactions after commits, by what came of it", "outcome"
+        )
+        self.pushes_waiting = self._gauge(
+            "merpati_pushes_waiting", "Commits that are still to be made known to other processes"
+        )
+        self._remembered()
         self._upkeep()
+
+    def _remembered(self) -> None:
+        self.mailboxes = self._gauge("merpati_mailboxes", "Mailboxes in memory")
+        self.mailbox_bytes = self._gauge(
+            "merpati_mailbox_memory_bytes", "What mailboxes in memory take, about: access.memory is the limit"
+        )
+        self.cache_reads = self._counter(
+            "merpati_cache_reads_total", "Reads of immutable objects: a hit is one by the disk cache", "outcome"
+        )
 
     def _upkeep(self) -> None:
         self.upkeep_logs = self._counter(

@@ -40,7 +40,7 @@ class DirectoryLogs:
         self._writer = writer
         self._rhythm = rhythm
         self._fold = DirectoryFold()
-        self.keeper = Keeper()
+        self.keeper = Keeper(metrics)
 
     def open(self, log_id: AccountId) -> Log:
         """The log of this id; nothing is read yet."""

@@ -105,8 +105,8 @@ class CommitLog(Generic[S, C]):
         self._metrics = metrics
         self._committed = committed
         self._learned = learned
-        guards = safeguards or Safeguards()
-        self.reader = Reader(store, layout, fold, clock, dice, grace=self.grace, check_floor=guards.floor)
+        guards, grace = safeguards or Safeguards(), self._limits.grace
+        self.reader = Reader(store, layout, fold, clock, dice, grace=grace, check_floor=guards.floor, metrics=metrics)
         self._claimer = Claimer(self.reader, recognise_own=guards.own_id)
         self._turns = Turns()
         self.reader.met = self._turns.met

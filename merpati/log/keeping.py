@@ -18,7 +18,7 @@ from merpati.log.layout import Layout
 from merpati.log.reading import Moment, Reader
 from merpati.log.snapshots import Snapshot, write_snapshot
 from merpati.objects.api import Exists
-from merpati.telemetry import logger
+from merpati.telemetry import Metrics, logger
 
 S = TypeVar("S")
 
@@ -63,7 +63,8 @@ async def keep_snapshot(reader: Reader[S, Any], tip: Tip[S]) -> Snapshot | None:
 class Keeper:
     """Does such work one after the other, in the background."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics
         self._waiting: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._say = logger("log")
@@ -90,7 +91,11 @@ class Keeper:
         while self._waiting:
             prefix = next(iter(self._waiting))
             work = self._waiting.pop(prefix)
+            outcome = "done"
             try:
                 await work()
             except MerpatiError as error:
+                outcome = "failed"
                 self._say.warning("a log was not tidied", log=prefix, reason=str(error))
+            if self._metrics is not None:
+                self._metrics.snapshots.labels(outcome).inc()

@@ -17,12 +17,14 @@ from merpati.clock import Clock
 from merpati.ids import Dice
 from merpati.log.api import EMPTY, Commit, Damaged, Fold, Tip
 from merpati.log.commits import decoded, decoded_head
+from merpati.log.damages import Damages
 from merpati.log.heads import Heads
 from merpati.log.layout import Layout, counted_down, numbered
 from merpati.log.past import entry_with, read_past
 from merpati.log.snapshots import Snapshot, read_snapshot, tip_of
 from merpati.log.tail import Tail, tail_in
 from merpati.objects.api import NotFound, ObjectStore
+from merpati.telemetry import Metrics
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -90,6 +92,7 @@ class Reader(Generic[S, C]):
         *,
         grace: float = GRACE,
         check_floor: bool = True,
+        metrics: Metrics | None = None,
     ) -> None:
         self.store = store
         self.layout = layout
@@ -102,6 +105,8 @@ class Reader(Generic[S, C]):
         self._check_floor = check_floor
         self.broken = Broken()
         """What the last opening met."""
+        self.damages = Damages(fold.name, layout.prefix, metrics)
+        """All that was met."""
 
     async def open(self) -> Opened[S]:
         """The newest state, from nothing.  Raises `Damaged` if no snapshot leads to it, and `NewerFormat`."""
@@ -109,12 +114,16 @@ class Reader(Generic[S, C]):
             timely = self.timely(Moment.now(self.clock))
             try:
                 opened = await self._open_once()
-                if timely() or (opened.damage is None and self.broken.damage is None):
+                damage = opened.damage or self.broken.damage
+                if timely() or damage is None:
+                    if damage is not None:
+                        self.damages.met(damage)
                     return opened
             except Overtaken:
                 continue
-            except Damaged:
+            except Damaged as damage:
                 if timely():
+                    self.damages.met(damage)
                     raise
             # V2: what is missing may have been removed since it was named, which is more than G/2 ago
         raise Damaged("the log is truncated faster than it is read", key=self.layout.floors, rule="F4")

@@ -77,11 +77,18 @@ class AllMailboxes:
         self._lately = Lately()
         self._preparing = Preparing(store, clock, dice)
         self._pushing = Pushing(publish, clock, self._limits.push)
-        self._keeper = Keeper()
+        self._keeper = Keeper(metrics)
         self._remembered = Remembered(self._limits.memory)
         self._catching_up: dict[AccountId, asyncio.Task[None]] = {}
         self._few = asyncio.Semaphore(AT_ONCE)
         self._say = logger("mailbox")
+        self._measure()
+
+    def _measure(self) -> None:
+        if self._metrics is not None:
+            self._metrics.mailboxes.set_function(lambda: len(self._remembered))
+            self._metrics.mailbox_bytes.set_function(lambda: self._remembered.weight)
+            self._metrics.pushes_waiting.set_function(lambda: len(self._pushing))
 
     def account(self, account: AccountId) -> MailAccount:
         """The account's mailbox; costs nothing."""

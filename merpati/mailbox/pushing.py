@@ -40,6 +40,10 @@ class Pushing:
         self._task: asyncio.Task[None] | None = None
         self._log = logger("mailbox")
 
+    def __len__(self) -> int:
+        """Those that wait."""
+        return len(self._waiting)
+
     def push(self, account: AccountId, number: int, at: float, data: bytes, log: str = "mailbox") -> None:
         """Commit `number` of an account is durable."""
         if self._publish is None:

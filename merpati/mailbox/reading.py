@@ -41,6 +41,7 @@ class Bodies:
         self._store = reader.store
         self._layout = reader.layout
         self._attachments = Attachments(reader, lately)
+        self._damages = reader.damages
 
     async def whole(self, address: Address) -> bytes:
         """The message, byte for byte.  Raises `BodyMissing`, `Unavailable`."""
@@ -55,7 +56,7 @@ class Bodies:
 
         data = await self._attachment(address.commit, address.offset, address.size, right)
         if not held and not right(data):
-            raise BodyMissing("the message is damaged in the store", key=self._layout.commit(address.commit), rule="B2")
+            raise self._lost("damaged", self._layout.commit(address.commit))
         return data
 
     async def range(self, address: Address, start: int, end: int) -> bytes:
@@ -80,7 +81,7 @@ class Bodies:
                     mix.update(piece)
                 yield piece
         if not address.large.body.without and mix.digest() != address.large.body.digest:
-            raise BodyMissing("the message is damaged in the store", key=address.large.body.key, rule="B2")
+            raise self._lost("damaged", address.large.body.key)
 
     def _spans(self, large: LargePlace) -> list[Span]:
         """Where the pieces of a large body are, in order."""
@@ -103,20 +104,26 @@ class Bodies:
         try:
             data = await self._attachments.get(commit, offset, length, right)
         except NotFound:
-            raise BodyMissing("the message is missing in the store", key=key, rule="B2") from None
+            raise self._lost("missing", key) from None
         except Damaged as error:
-            raise BodyMissing("the message is damaged in the store", **error.facts) from error  # type: ignore[arg-type]
+            raise self._lost("damaged", **error.facts) from error
         if len(data) != length:
-            raise BodyMissing("the message is cut short in the store", key=key, rule="B2")
+            raise self._lost("cut short", key)
         return data
+
+    def _lost(self, how: str, key: object, rule: object = "B2", **more: object) -> BodyMissing:
+        facts: dict[str, object] = {"key": key, "rule": rule, **more}
+        lost = BodyMissing(f"the message is {how} in the store", **facts)  # type: ignore[arg-type]
+        self._damages.met(lost)
+        return lost
 
     async def _range(self, key: str, start: int, end: int) -> bytes:
         try:
             data = await self._store.get_range(key, start, end)
         except NotFound:
-            raise BodyMissing("the message is missing in the store", key=key, rule="B2") from None
+            raise self._lost("missing", key) from None
         if len(data) != end - start:
-            raise BodyMissing("the message is cut short in the store", key=key, rule="B2")
+            raise self._lost("cut short", key)
         return data
 
 

@@ -25,6 +25,10 @@ class Remembered:
         self.weight = 0
         """Bytes of all that are in memory, held or not."""
 
+    def __len__(self) -> int:
+        """Those in memory."""
+        return len(self._live)
+
     def get(self, id: AccountId) -> MailAccount | None:
         """The account, if it is in memory."""
         found = self._live.get(id)

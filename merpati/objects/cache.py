@@ -24,6 +24,7 @@ from merpati.objects.api import ObjectStore
 from merpati.objects.wrapped import WrappedStore
 
 T = TypeVar("T")
+Observe = Callable[[bool], None]
 
 DIGEST = 16
 """Bytes of BLAKE2b over key and data at the end of each file."""
@@ -57,19 +58,30 @@ def immutable(key: str) -> bool:
 class CachedStore(WrappedStore):
     """A store whose immutable objects are read once."""
 
-    def __init__(self, inner: ObjectStore, folder: Path, limit: int, keeps: Callable[[str], bool] = immutable) -> None:
+    def __init__(
+        self,
+        inner: ObjectStore,
+        folder: Path,
+        limit: int,
+        keeps: Callable[[str], bool] = immutable,
+        observe: Observe | None = None,
+    ) -> None:
+        """`observe` is told of each read of what can be kept, and is there: whether it was kept."""
         super().__init__(inner)
         self._disk = _Disk(folder, limit)
         self._keeps = keeps
+        self._observe = observe or (lambda hit: None)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="cache")
 
     async def get(self, key: str) -> bytes:
         if not self._keeps(key):
             return await self._inner.get(key)
         found = await self._in_thread(lambda: self._disk.read(key))
+        hit = found is not None
         if found is None:
             found = await self._inner.get(key)
             await self._keep(key, found)
+        self._observe(hit)
         return found
 
     async def get_range(self, key: str, start: int, end: int) -> bytes:
@@ -77,9 +89,11 @@ class CachedStore(WrappedStore):
             return await self._inner.get_range(key, start, end)
         name = f"{key}@{start}-{end}"
         found = await self._in_thread(lambda: self._disk.read_range(key, name, start, end))
+        hit = found is not None
         if found is None:
             found = await self._inner.get_range(key, start, end)
             await self._keep(name, found)
+        self._observe(hit)
         return found
 
     async def delete(self, keys: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ From the outside in: the disk cache (S3 only), the retries, the meter, the store
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from merpati.clock import Clock
@@ -30,18 +30,20 @@ def open_store(
     dice: Dice,
     observe: Observe | None = None,
     cache: int = 0,
+    cached: Callable[[bool], None] | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ObjectStore:
     """The store of `[store] url`.  `data` holds `objects` (for `file:`) and `cache` (`cache` bytes of it, for S3).
 
-    `observe` is told of every request (see `metered`).  Raises `Misconfigured`; reaches nothing yet but the folder.
+    `observe` is told of every request (see `metered`), `cached` of every read by the cache.  Raises `Misconfigured`;
+    reaches nothing yet but the folder.
     """
     store = _engine(url, data, clock, environment)
     if observe is not None:
         store = MeteredStore(store, clock, observe)
     store = RetryingStore(store, clock, dice)
     if cache and url.startswith("s3:"):
-        store = CachedStore(store, data / "cache", cache)
+        store = CachedStore(store, data / "cache", cache, observe=cached)
     return store
 
 

@@ -12,6 +12,7 @@ from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.mailbox.views import FolderAt
 from merpati.objects.api import ObjectStore
 from merpati.objects.memory import MemoryStore
+from merpati.telemetry import Metrics
 
 ACCOUNT = AccountId("b" * 26)
 LAYOUT = log_of(ACCOUNT)
@@ -30,6 +31,7 @@ def mailboxes(
     publish: Publisher | None = None,
     limits: MailboxLimits | None = None,
     safeguards: Safeguards | None = None,
+    metrics: Metrics | None = None,
 ) -> AllMailboxes:
     clock = clock or ManualClock()
     return AllMailboxes(
@@ -40,6 +42,7 @@ def mailboxes(
         limits=limits,
         writer="test",
         safeguards=safeguards,
+        metrics=metrics,
     )
 
 

@@ -140,11 +140,15 @@ async def test_an_immutable_object_is_read_once_by_all_processes_of_a_node(tmp_p
     seen = Counted()
     inner = MeteredStore(MemoryStore(ManualClock()), ManualClock(), seen)
     await inner.create(IMMUTABLE, b"commit" * 100)
-    stores = [CachedStore(inner, tmp_path, 1 << 20) for _ in range(2)]
+    hits: list[bool] = []
+    stores = [CachedStore(inner, tmp_path, 1 << 20, observe=hits.append) for _ in range(2)]
     for store in stores * 2:
         assert await store.get(IMMUTABLE) == b"commit" * 100
         assert await store.get_range(IMMUTABLE, 3, 9) == b"mitcom"
     assert seen.seen[1:] == [("get", "ok")]
+    with pytest.raises(NotFound):
+        await stores[0].get(f"{IMMUTABLE}9")
+    assert hits == [False, *[True] * 7]
 
 
 async def test_what_is_not_there_is_not_remembered_as_missing(tmp_path: Path) -> None:
