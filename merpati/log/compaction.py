@@ -1,4 +1,4 @@
-"""Moving what the commits hold into few large objects, and deleting the commits: rules P1 to P5, F1 and F2.
+"""Moving what the commits hold into few large objects, and deleting the commits: rules P1 to P5, P8, F1 and F2.
 
 Called by the mailbox now and then, and by the operator.  Every step may be the last one before a crash, and may be done
 again: what was written and is named by no snapshot is the vacuum's.
@@ -19,6 +19,7 @@ from merpati.log.frame import Kind, head_of
 from merpati.log.layout import counted_down, last_number, numbered
 from merpati.log.packs import PACK, PackDraft
 from merpati.log.past import encoded_past
+from merpati.log.reach import covered, foundation
 from merpati.log.reading import Moment, Reader
 from merpati.log.snapshots import PackEntry, PastEntry, Snapshot, write_snapshot
 from merpati.log.storetime import store_time
@@ -48,11 +49,6 @@ class Compacted:
     """Commits that were deleted: those of an earlier run."""
 
 
-def covered(snapshot: Snapshot | None) -> int:
-    """The number up to which a snapshot's pasts and packs have taken over from the commits (P1)."""
-    return max((entry.last for entry in snapshot.pasts), default=EMPTY) if snapshot else EMPTY
-
-
 class Compaction(Generic[S, C]):
     """Compacts one log."""
 
@@ -78,7 +74,7 @@ class Compaction(Generic[S, C]):
         if isinstance(self._reader.fold, Parted):
             self._reader.fold.check_whole(tip.state)
         began = Moment.now(self._reader.clock)
-        before = await self._reader.newest_head()
+        before = await foundation(self._reader)
         start = covered(before)
         if tip.number - start < max(1, least):
             return Compacted()
@@ -96,7 +92,7 @@ class Compaction(Generic[S, C]):
         tip = self._log.tip
         assert tip is not None
         reader = self._reader
-        newest = await reader.newest_head()
+        newest = await foundation(reader)
         if covered(newest) != covered(before):
             return True  # another compaction was quicker: its objects count, ours are the vacuum's
         old_packs, old_pasts = (newest.packs, newest.pasts) if newest else ((), ())

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from merpati.errors import MerpatiError
 from merpati.log.api import Tip
 from merpati.log.layout import Layout
+from merpati.log.reach import foundation
 from merpati.log.reading import Moment, Reader
 from merpati.log.snapshots import Snapshot, write_snapshot
 from merpati.objects.api import Exists
@@ -49,7 +50,7 @@ def due(layout: Layout, number: int, every: int = EVERY) -> bool:
 async def keep_snapshot(reader: Reader[S, Any], tip: Tip[S]) -> Snapshot | None:
     """Write a snapshot of `tip`; None if one as new is there.  Raises `Damaged`, `Unavailable`, `TooLate`."""
     began = Moment.now(reader.clock)
-    before = await reader.newest_head()
+    before = await foundation(reader)
     if before is not None and before.number >= tip.number:
         return None
     try:

@@ -173,7 +173,7 @@ class Reader(Generic[S, C]):
     async def identity(self, number: int) -> bytes | None:
         """F4: the id of a commit that is below the floor; None if nobody remembers.  Raises `Damaged`, `NewerFormat`.
 
-        The newest snapshot may cover less than one before it (P5).
+        The newest snapshot may cover less than one before it (P8).
         """
         async for snapshot in self.snapshots():
             entry = entry_with(snapshot.pasts, number) if isinstance(snapshot, Snapshot) else None
@@ -232,7 +232,7 @@ class Reader(Generic[S, C]):
         return (tip if broken.damage is None else await self._around(tip, named, broken)), next(iter(named), None)
 
     async def newest_head(self) -> Snapshot | None:
-        """The newest snapshot without its state: what a new one builds upon.
+        """The newest snapshot without its state.
 
         Raises `Damaged` if a newer one is damaged, and the commits that would lead there are gone.
         """

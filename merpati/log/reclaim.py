@@ -14,6 +14,7 @@ from merpati.log.commit_log import CommitLog
 from merpati.log.frame import PREAMBLE, TRAILER
 from merpati.log.layout import counted_down
 from merpati.log.packs import Address, PackDraft, Place, index_of, unpacked_frame
+from merpati.log.reach import foundation
 from merpati.log.reading import Moment
 from merpati.log.snapshots import PackEntry, Snapshot, read_snapshot, tip_of, write_snapshot
 from merpati.log.storetime import store_time
@@ -43,7 +44,7 @@ class Reclaim(Generic[S, C]):
     async def run(self) -> int:
         """How many packs went or became smaller.  Raises `Damaged` if one cannot be read; then all stay."""
         began = Moment.now(self._reader.clock)
-        newest, base = await self._reader.newest_head(), await self._base()
+        newest, base = await foundation(self._reader), await self._base()
         if newest is None or base is None:
             return 0
         reader = self._reader
@@ -56,7 +57,7 @@ class Reclaim(Generic[S, C]):
         if not changed and len(pasts) == len(newest.pasts):
             return 0
         await self._log.commit(lambda state: Decision(None, always=True))
-        tip, before = self._log.tip, await reader.newest_head()
+        tip, before = self._log.tip, await foundation(reader)
         if tip is None or before is None or (before.packs, before.pasts) != (newest.packs, newest.pasts):
             return 0  # another was quicker
         if any(address not in needed and address[0] <= base.number for address in self._addresses(tip.state)):

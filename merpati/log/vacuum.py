@@ -11,6 +11,7 @@ from typing import Any
 
 from merpati.log.api import Damaged
 from merpati.log.layout import counted_down, numbered
+from merpati.log.reach import furthest
 from merpati.log.reading import Moment, Reader
 from merpati.log.snapshots import Snapshot, TooLate, named_by, read_snapshot
 from merpati.log.storetime import store_time
@@ -78,9 +79,8 @@ class Vacuum:
         objects = {info.key: info async for info in self._objects()}
         old = [info for info in objects.values() if info.modified < now - self._grace]
         listed = [info async for info in self._store.list(self._layout.snapshots) if numbered(info.key)]
-        stay = kept(listed, now, self._retention, self._grace)
-        needed = await self._needed([info.key for info in listed if info.key in stay], objects)
-        gone = [info for info in listed if info.key not in stay]
+        needed = await self._staying(listed, now, objects)
+        gone = [info for info in listed if info.key not in needed]
         unneeded = [info for info in old if info.key not in needed]
         unneeded += await self._low_floors(now)
         if not dry_run:
@@ -96,17 +96,25 @@ class Vacuum:
             async for info in self._store.list(f"{self._layout.prefix}/{kind}/"):
                 yield info
 
-    async def _needed(self, keys: Sequence[str], objects: Mapping[str, ObjectInfo]) -> set[str]:
-        needed: set[str] = set()
-        for key in keys:
+    async def _staying(self, listed: Sequence[ObjectInfo], now: float, objects: Mapping[str, ObjectInfo]) -> set[str]:
+        """The keys of the snapshots that stay (V1, V2, P8), and of what they name."""
+        keep = kept(listed, now, self._retention, self._grace)
+        stay = [each async for each in self._read([info for info in listed if info.key in keep])]
+        if stay:
+            await self._check_whole(stay[0], objects)
+        # P8; one that is younger may be withdrawn by its writer (S5)
+        older = self._read([info for info in listed if info.modified < now - self._grace])
+        if (newest := await anext(older, None)) is not None:
+            stay.append(await furthest(self._reader, newest, older))
+        named = {name for each in stay for name in (self._layout.snapshot(each.number), *names_in(self._reader, each))}
+        return keep | named
+
+    async def _read(self, listed: Sequence[ObjectInfo]) -> AsyncIterator[Snapshot]:
+        for info in listed:
             try:
-                snapshot = await read_snapshot(self._store, self._layout, counted_down(key))
+                yield await read_snapshot(self._store, self._layout, counted_down(info.key))
             except NotFound:  # another vacuum was quicker
                 continue
-            if not needed:
-                await self._check_whole(snapshot, objects)
-            needed |= names_in(self._reader, snapshot)
-        return needed
 
     async def _check_whole(self, snapshot: Snapshot, objects: Mapping[str, ObjectInfo]) -> None:
         """V4, for the newest snapshot."""

@@ -15,6 +15,7 @@ from merpati.log.commits import decoded_head
 from merpati.log.frame import TRAILER, Kind, head_of
 from merpati.log.layout import counted_down
 from merpati.log.past import read_past
+from merpati.log.reach import furthest
 from merpati.log.reading import Reader
 from merpati.log.snapshots import PastEntry, Snapshot, read_snapshot, tip_of
 from merpati.log.vacuum import kept
@@ -69,7 +70,7 @@ async def _needed(reader: Reader[MailState, Change], now: float, retention: floa
                 yield key
     # V1: the window begins with the newest snapshot from before it
     before = [counted_down(info.key) for info in listed if info.modified <= now - retention]
-    pasts = snapshots[0].pasts if snapshots else ()
+    pasts = (await furthest(reader, snapshots[0])).pasts if snapshots else ()
     async for commit in commits_after(reader, max(before, default=EMPTY), opened.tip.number, pasts):
         for part in commit.parts:
             for change in part.changes:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from merpati.log.compaction import covered
 from merpati.log.layout import Layout, counted_down, last_number
+from merpati.log.reach import covered
 from merpati.log.reading import GRACE, Reader
 from merpati.log.snapshots import Snapshot, read_snapshot
 from merpati.log.vacuum import kept, names_in

@@ -1,19 +1,25 @@
-"""Keepers beside each other, one of which sleeps: what one does is never undone by the other (rules S5, P5, V4)."""
+"""Keepers beside each other, one of which sleeps: what one does is never undone by the other (rules S5, P5, P8, V4)."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from merpati.clock import ManualClock
+from merpati.errors import Unknown
 from merpati.ids import SeededDice
 from merpati.log.api import Damaged
-from merpati.log.reading import GRACE
-from merpati.log.snapshots import RELIED_UPON, TooLate
+from merpati.log.reach import covered
+from merpati.log.reading import GRACE, Reader
+from merpati.log.snapshots import RELIED_UPON, Snapshot, TooLate
+from merpati.log.vacuum import RETENTION
 from merpati.log.verifying import verified
 from merpati.mailbox.account import MailAccount
+from merpati.mailbox.marking import larges_needed
 from merpati.objects.memory import MemoryStore
+from merpati.objects.wrapped import WrappedStore
 from tests.mailbox.worlds import ACCOUNT, LAYOUT, fresh, mailboxes, messages
 from tests.objects.paused import Held, Paused
 
@@ -93,6 +99,130 @@ async def test_no_commit_is_deleted_because_of_a_snapshot_that_is_the_newest_no_
         await account.vacuum(GRACE)
         await account.compact()
     assert len(await bodies(fresh(store, clock, 7))) == 5
+
+
+class Silent(WrappedStore):
+    """Takes a snapshot, and does not say so: or whoever wrote it has died over it."""
+
+    async def create(self, key: str, data: bytes) -> None:
+        await super().create(key, data)
+        if "/snap/" in key:
+            raise Unknown("no answer")
+
+
+async def compacted_beside(store: MemoryStore, clock: ManualClock, account: MailAccount, number: int) -> Held:
+    """A compaction, and a snapshot of one commit more that was begun before, and is about to be written."""
+    earlier, later = Held(store, "/snap/"), Held(Silent(store), "/snap/")
+    compacting = asyncio.ensure_future(fresh(earlier, clock, 10 * number).compact())
+    await earlier.reached.wait()
+    await account.append(messages(number))
+    keeper = fresh(later, clock, 10 * number + 1)
+    await keeper.refresh()
+    keeping = asyncio.ensure_future(keeper.keep_snapshot())
+    keeping.add_done_callback(lambda done: done.exception())
+    await later.reached.wait()
+    earlier.go.set()
+    await compacting
+    return later
+
+
+@pytest.mark.parametrize("slept", [False, True])
+@pytest.mark.parametrize("mended_by", ["compaction", "snapshot"])
+async def test_nothing_goes_because_the_newest_snapshot_covers_less_than_an_older_one(
+    slept: bool, mended_by: str
+) -> None:
+    """P8: the commits had gone because of the older one, which then went too, with its packs."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    later = await compacted_beside(store, clock, account, 4)
+    if slept:
+        await clock.advance(GRACE + 1)
+        await account.compact(100)  # deletes what is below the floor
+    else:
+        later.go.set()
+        await clock.advance(GRACE + 1)
+        await account.append(messages(5))
+        later = await compacted_beside(store, clock, account, 6)  # deletes because of the floor of the one before
+    later.go.set()
+    await clock.advance(1)
+    reader, there = fresh(store, clock, 6).log.reader, await bodies(account)
+    assert not await reaches_the_floor(reader)
+    assert LAYOUT.commit(2) not in {info.key async for info in store.list(LAYOUT.commits)}
+    # V6: who asks for large bodies need not wait until that is mended
+    assert [key async for key in larges_needed(reader, clock.time(), retention=RETENTION, grace=GRACE)] == []
+    for _ in range(3):
+        await clock.advance(2 * GRACE)
+        await account.vacuum(GRACE)
+        assert await verified(reader) == []
+        assert await bodies(fresh(store, clock, 7)) == there
+        await account.create(f"f{clock.time()}")
+        await (account.compact() if mended_by == "compaction" else account.keep_snapshot())
+        assert await reaches_the_floor(reader)
+
+
+async def reaches_the_floor(reader: Reader[Any, Any]) -> bool:
+    """Whether the newest snapshot has taken over from all commits that may be gone."""
+    return covered(await reader.newest_head()) + 1 >= await reader.floor()
+
+
+async def test_what_a_late_snapshot_covers_stays_elsewhere_until_it_is_sure_that_it_stays() -> None:
+    """P8, S5: its writer withdraws it, and the newest one covers less than an older one again."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    later = await compacted_beside(store, clock, account, 4)
+    await clock.advance(GRACE + 1)
+    await account.compact(100)
+    later.go.set()
+    await clock.advance(2 * GRACE)
+    await account.create("x")
+    cleaned = Paused(store, "create", "/snap/", lambda: vacuumed(account), after=True)
+    sleeper = fresh(Paused(cleaned, "create", "/snap/", lambda: clock.advance(RELIED_UPON + 1)), clock, 5)
+    with pytest.raises(TooLate):
+        await sleeper.keep_snapshot()
+    await clock.advance(2 * GRACE)
+    await account.vacuum(GRACE)
+    assert len(await bodies(fresh(store, clock, 7))) == 4
+
+
+async def test_no_commit_is_deleted_below_a_floor_that_was_raised_for_a_snapshot_that_has_gone() -> None:
+    """P5: its writer slept before it raised the floor, and died after; the vacuum saw no reason to keep it."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+    await account.compact()
+    await account.append(messages(4))
+    age, later = Held(store, "/now/"), Held(store, "/snap/")
+    earlier = Held(age, "/snap/")
+    floor = Held(earlier, "/floor/")
+    compacting = asyncio.ensure_future(fresh(floor, clock, 5).compact())
+    await earlier.reached.wait()
+    await account.append(messages(5))
+    keeper = fresh(later, clock, 6)
+    await keeper.refresh()
+    keeping = asyncio.ensure_future(keeper.keep_snapshot())
+    await later.reached.wait()
+    earlier.go.set()
+    await floor.reached.wait()
+    later.go.set()
+    await keeping
+    await clock.advance(2 * GRACE)
+    await account.vacuum(GRACE)
+    reach = [covered(each) async for each in account.log.reader.snapshots() if isinstance(each, Snapshot)]
+    floor.go.set()
+    await age.reached.wait()
+    compacting.cancel()
+    assert max(reach) + 1 < await account.log.reader.floor()
+    for _ in range(2):
+        await clock.advance(2 * GRACE)
+        await account.compact(100)
+        await account.vacuum(GRACE)
+    assert len(await bodies(fresh(store, clock, 7))) == 5
+
+
+async def vacuumed(account: MailAccount) -> None:
+    await account.vacuum(GRACE)
 
 
 async def test_a_snapshot_that_lacks_something_makes_no_other_go() -> None:

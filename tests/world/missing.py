@@ -12,8 +12,9 @@ from merpati.ids import Dice
 from merpati.log.api import Commit
 from merpati.log.claiming import Claimer, Lost, Won
 from merpati.log.commit_log import Safeguards
-from merpati.log.compaction import Compacted, Compaction, covered
+from merpati.log.compaction import Compacted, Compaction
 from merpati.log.floor import raise_floor
+from merpati.log.reach import covered
 from merpati.log.reading import GRACE, Moment
 from merpati.log.reclaim import Reclaim
 from merpati.log.storetime import store_time
