@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.second_reader.log import Log
-from tests.second_reader.objects import Bucket, Refused
+from tests.second_reader.objects import Bucket, Refused, TooNew
 
 Entries = dict[str, dict[str, dict[str, Any]]]
 """Kind, key, entry."""
@@ -29,6 +29,11 @@ def read_directory(root: Path) -> dict[str, Entries]:
     return {name: _read(bucket, f"directory\0{name}") | {"domain": {name: entry}} for name, entry in domains.items()}
 
 
+def former_domains(root: Path) -> set[str]:
+    """Domains that were removed, and did not come back."""
+    return set(_read(Bucket(root), "directory")["former"])
+
+
 def log_id(words: str) -> str:
     """The log that is found by words."""
     return base64.b32encode(hashlib.blake2b(words.encode(), digest_size=16).digest()).decode().rstrip("=").lower()
@@ -36,18 +41,19 @@ def log_id(words: str) -> str:
 
 def _read(bucket: Bucket, words: str) -> Entries:
     log = Log(bucket, log_id(words))
-    entries: Entries = {kind: {} for kind in KEYS}
-    number, id = 1, b""
+    entries: Entries = {kind: {} for kind in (*KEYS, "former")}
+    number, id, at = 1, b"", 0.0
     for snapshot in log.snapshots()[:1]:
         if snapshot.kind != "directory":
             raise Refused(f"{log.prefix} is the log of a {snapshot.kind}")
-        number, id = snapshot.number, snapshot.id
+        number, id, at = snapshot.number, snapshot.id, snapshot.at
         for name in json.loads(snapshot.state)["pieces"]:
             piece = json.loads(log.chunk(name))
             for list_of, kind in PIECES.items():
                 for entry in piece.get(list_of, ()):
                     entries[kind][_key(kind, entry[KEYS[kind]])] = entry
-    for commit in log.commits(number, id):
+            entries["former"] |= {name: {} for name in piece.get("former", ())}
+    for commit in log.commits(number, id, at):
         for changes, _ in commit.parts:
             for change in json.loads(changes):
                 _apply(entries, change)
@@ -56,10 +62,16 @@ def _read(bucket: Bucket, words: str) -> Entries:
 
 def _apply(entries: Entries, change: dict[str, Any]) -> None:
     kind = change["kind"].removeprefix("no-")
+    if kind not in KEYS:
+        raise TooNew(f"a change {change['kind']!r} [B3]")
     if kind == change["kind"]:
         entries[kind][_key(kind, change["entry"][KEYS[kind]])] = change["entry"]
+        if kind == "domain":
+            entries["former"].pop(change["entry"]["name"], None)
     else:
         entries[kind].pop(_key(kind, change[KEYS[kind]]), None)
+        if kind == "domain":
+            entries["former"][change["name"]] = {}
 
 
 def _key(kind: str, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tests.second_reader.objects import Attachment, Commit
+from tests.second_reader.objects import Attachment, Commit, TooNew
 
 Address = tuple[int, int]
 """Commit, and offset in the commit object."""
@@ -101,6 +101,8 @@ class State:
         larges = 0
         for changes, attachments in commit.parts:
             for letter, *fields in msgspec.msgpack.decode(changes):
+                if letter != "a" and letter not in VERBS:
+                    raise TooNew(f"commit {commit.number} has a change {letter!r} [B3]")
                 if letter == "a":
                     larges = self._append(fields, attachments, larges, commit.time)
                 else:

@@ -23,8 +23,10 @@ class Snapshot:
 
     number: int
     id: bytes
+    at: float
     kind: str
     state: bytes
+    chunks: list[str]
     packs: list[list[Any]]
     pasts: list[list[Any]]
 
@@ -55,17 +57,17 @@ class Log:
                 head, _ = self.bucket.head(key, b"S")
             except Refused:
                 continue
-            found, id, _, kind, state, _, packs, pasts, *_ = head
+            found, id, at, kind, state, chunks, packs, pasts, *_ = head
             if found == number:
-                known.append(Snapshot(number, id, kind, state, packs, pasts))
+                known.append(Snapshot(number, id, at, kind, state, chunks, packs, pasts))
         return known
 
-    def commits(self, number: int, id: bytes, most: int = TOP) -> Iterator[Commit]:
-        """The commits after `number`, whose id is `id`, up to `most` or the last [R2, C2]."""
+    def commits(self, number: int, id: bytes, at: float, most: int = TOP) -> Iterator[Commit]:
+        """The commits after `number`, whose id is `id` and whose time `at`, up to `most` or the last [R2, C2]."""
         while number < most and (commit := self.commit(number + 1)) is not None:
-            if commit.before != id or commit.number != number + 1:
+            if commit.before != id or commit.number != number + 1 or commit.time < at:
                 raise Refused(f"commit {number + 1} does not follow [C2]")
-            number, id = commit.number, commit.id
+            number, id, at = commit.number, commit.id, commit.time
             yield commit
         if most == TOP:
             floors = [TOP - int(name) for name in self._names("floor")]

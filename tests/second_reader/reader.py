@@ -86,16 +86,16 @@ def read_mailbox(root: Path, account: str, at: int | None = None) -> Mailbox:
 
 
 def _state(log: Log, most: int) -> State:
-    state, id = State(), NO_ID
+    state, id, at = State(), NO_ID, 0.0
     for snapshot in log.snapshots(most):
         if snapshot.kind != "mailbox":
             raise Refused(f"{log.prefix} is the log of a {snapshot.kind}")
         try:
-            state, id = state_of(snapshot.state, log.chunk), snapshot.id
+            state, id, at = state_of(snapshot.state, log.chunk), snapshot.id, snapshot.at
             break
         except Refused:
             continue
-    for commit in log.commits(state.number, id, most):
+    for commit in log.commits(state.number, id, at, most):
         state.apply(commit)
     return state
 

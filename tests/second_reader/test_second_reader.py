@@ -25,19 +25,22 @@ from merpati.log.travel import OutOfReach, Travel
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
 from merpati.mailbox.changes import Change
+from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.mailbox.rebuilding import rebuilt
 from merpati.mailbox.state import MailState
 from merpati.mailbox.views import AccountAt
 from merpati.message.summary import Summary
 from merpati.telemetry import Metrics
-from tests.second_reader.directory import log_id, read_directory
+from tests.second_reader.directory import former_domains, log_id, read_directory
 from tests.second_reader.fold import VERBS
+from tests.second_reader.listing import listing
 from tests.second_reader.lives import ACCOUNT, DatedFiles, Life
 from tests.second_reader.log import Log
 from tests.second_reader.objects import Bucket, Refused, TooNew
 from tests.second_reader.reader import Folder, Mailbox, Message, read_mailbox
 
 HERE = Path(__file__).parent
+PAGE = (HERE.parent.parent / "docs/mailbox-log.md").read_text("utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -235,10 +238,15 @@ async def test_a_directory_is_read_from_the_page_too(tmp_path: Path) -> None:
     await directory.add_domain("münchen.test")
     await directory.add_domain("gone.test")
     await directory.remove_domain("gone.test")
-    for count in range(130):  # more than a snapshot is waited for
+    for count in range(60):  # more commits than a snapshot is waited for
+        await directory.add_domain(f"d{count}.test")
+        await directory.remove_domain(f"d{count}.test")
+    await directory.add_domain("d7.test")
+    for count in range(130):
         await directory.add_account(f"User{count}@a.test", "hash", quota=count)
         if count % 10 == 0:
             await directory.remove_account(f"user{count}@a.test")
+    await directory.restore_account("user20@a.test")
     await directory.add_account("Jörg@münchen.test", "hash")
     await directory.change_account("user1@a.test", enabled=False)
     await directory.add_alias("all@a.test", ("user1@a.test", "x@else.where"))
@@ -250,9 +258,14 @@ async def test_a_directory_is_read_from_the_page_too(tmp_path: Path) -> None:
         entry.name: builtins_of(entry) for entry in await directory.domains()
     }
     for name, entries in read.items():
-        for kind, expected in (("account", await directory.accounts(name)), ("alias", await directory.aliases(name))):
+        for kind, expected in (
+            ("account", await directory.accounts(name)), ("alias", await directory.aliases(name)),
+            ("removed", await directory.removed(name)),
+        ):  # fmt: skip
             assert sorted(entries[kind].values(), key=str) == sorted(map(builtins_of, expected), key=str)
-    assert len(read["a.test"]["removed"]) == 13
+    assert len(read["a.test"]["removed"]) == 12
+    assert former_domains(tmp_path) == {"gone.test", *(f"d{count}.test" for count in range(60) if count != 7)}
+    assert any((tmp_path / "accounts" / log_id("directory") / "snap").iterdir())
     assert any((tmp_path / "accounts" / log_id("directory\0a.test") / "snap").iterdir())
 
 
@@ -263,7 +276,7 @@ def builtins_of(entry: object) -> object:
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.py")), ids=lambda path: path.name)
 def test_the_reader_shares_no_code_with_merpati(path: Path) -> None:
-    if path.name in ("lives.py", "test_second_reader.py"):
+    if path.name == "lives.py" or path.name.startswith("test_"):
         return
     imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
@@ -274,9 +287,24 @@ def test_the_reader_shares_no_code_with_merpati(path: Path) -> None:
     }  # fmt: skip
 
 
+async def test_the_commit_that_the_page_takes_apart_is_one(tmp_path: Path) -> None:
+    clock = ManualClock()
+    boxes = AllMailboxes(DatedFiles(tmp_path, clock), clock=clock, dice=SeededDice(1), writer="local@mx")
+    account = boxes.account(ACCOUNT)
+    await account.refresh()
+    await account.append([Append("INBOX", b"Subject: hi\r\n\r\nho\r\n", ("\\Seen",), 1.6e9)])
+    await boxes.close()
+    told = PAGE.partition("### A commit, byte by byte")[2].split("```\n")[1]
+    assert told == listing((tmp_path / "accounts" / ACCOUNT / "log" / f"{3:020}").read_bytes()) + "\n"
+    data = bytes.fromhex("".join(line[:64].strip() for line in told.splitlines()))
+    (tmp_path / "accounts" / ACCOUNT / "log" / f"{3:020}").write_bytes(data)
+    (message,) = read_mailbox(tmp_path, ACCOUNT).folders["INBOX"].messages
+    assert (message.uid, message.flags, message.data) == (1, {"\\Seen"}, b"Subject: hi\r\n\r\nho\r\n")
+
+
 def test_the_page_tells_of_every_change() -> None:
     kinds = {kind.__struct_config__.tag for kind in get_args(Change)}
-    table = re.findall(r"^\| `(\w)` \|", (HERE.parent.parent / "docs/mailbox-log.md").read_text(), re.MULTILINE)
+    table = re.findall(r"^\| `(\w)` \|", PAGE, re.MULTILINE)
     assert sorted(table) == sorted(kinds)
     assert {"a", *VERBS} == kinds
 
