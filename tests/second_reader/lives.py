@@ -85,7 +85,7 @@ class Life:
     async def bring_back(self) -> None:
         """What was expunged of late comes back; and everything as it was, beside what is there."""
         number = (await self.account.refresh()).number
-        past = (await Travel(self.account.log.reader).state_at(number - 20)).state
+        past = (await Travel(self.account.log.reader).state_at(max(2, number - 20))).state
         await restored(self.account, past, folder="INBOX")
         await restored(self.account, past, beside="Then")
         await self.account.create("Then/nothing")
