@@ -22,14 +22,10 @@ from merpati.clock import ManualClock
 from merpati.directory.open import open_directory
 from merpati.ids import SeededDice
 from merpati.log.travel import OutOfReach, Travel
-from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
 from merpati.mailbox.changes import Change
 from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.mailbox.rebuilding import rebuilt
-from merpati.mailbox.state import MailState
-from merpati.mailbox.views import AccountAt
-from merpati.message.summary import Summary
 from merpati.telemetry import Metrics
 from tests.second_reader.directory import former_domains, log_id, read_directory
 from tests.second_reader.fold import VERBS
@@ -37,7 +33,8 @@ from tests.second_reader.listing import listing
 from tests.second_reader.lives import ACCOUNT, DatedFiles, Life
 from tests.second_reader.log import Log
 from tests.second_reader.objects import Bucket, Refused, TooNew
-from tests.second_reader.reader import Folder, Mailbox, Message, read_mailbox
+from tests.second_reader.reader import read_mailbox
+from tests.second_reader.showing import assert_same, letters_in, shown
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parent.parent / "docs/mailbox-log.md").read_text("utf-8")
@@ -47,56 +44,6 @@ PAGE = (HERE.parent.parent / "docs/mailbox-log.md").read_text("utf-8")
 def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No power cut is awaited here, and there are a thousand files to write."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-async def shown(account: MailAccount, state: MailState) -> Mailbox:
-    """A state as merpati shows it."""
-    view = AccountAt(state)
-    folders = {name: await _folder(account, state, name) for name in view.folders}
-    noted = {name: dict(entries) for name in ("", *view.folders) if (entries := view.metadata(name))}
-    return Mailbox(view.number, False, folders, view.subscriptions, noted, dict(state.causes))
-
-
-async def _folder(account: MailAccount, state: MailState, name: str) -> Folder:
-    view = account.past_folder(state.find(name), state)
-    info, rows = view.info, range(view.exists)
-    texts = await view.summaries(rows)
-    messages = [
-        Message(
-            view.uids[row], frozenset(view.flag_names(view.flags[row])), view.dates[row], view.modseqs[row],
-            view.sizes[row], view.email_id(row), await account.body(view.body(row)),
-            texts[row].envelope, texts[row].body, texts[row].structure, _sorting(texts[row]),
-        )
-        for row in rows
-    ]  # fmt: skip
-    gone = set[tuple[int, int]]()
-    since = state.find(name).vanished.since
-    for modseq in range(info.highestmodseq, since, -1):
-        new = {uid for first, last in view.vanished_since(modseq - 1) for uid in range(first, last + 1)}
-        gone |= {(uid, modseq) for uid in new - {uid for uid, _ in gone}}
-    return Folder(
-        info.id, name, info.uidvalidity, info.uidnext, info.highestmodseq, info.special_use, view.keywords,
-        info.exists, info.unseen, info.deleted, info.size, info.deleted_size, tuple(messages), frozenset(gone),
-        since,
-    )  # fmt: skip
-
-
-def _sorting(summary: Summary) -> tuple[object, ...]:
-    one, two = summary, (summary.message_id, summary.in_reply_to, list(summary.references))
-    return (
-        one.size, one.sent_at, one.sent_day, one.subject, one.base_subject, one.is_answer, one.author_name, one.author,
-        *two,
-    )  # fmt: skip
-
-
-def assert_same(read: Mailbox, expected: Mailbox) -> None:
-    """Folder by folder, so that a difference can be read."""
-    assert sorted(read.folders) == sorted(expected.folders)
-    for name, folder in expected.folders.items():
-        for mine, theirs in zip(read.folders[name].messages, folder.messages, strict=False):
-            assert mine == theirs
-        assert read.folders[name] == folder
-    assert read == expected
 
 
 async def lived(root: Path, seed: int, check: Callable[[Life], Awaitable[None]]) -> Life:
@@ -134,13 +81,6 @@ async def test_a_reader_made_from_the_page_finds_what_merpati_shows(seed: int, t
         path.name for path in (tmp_path / "accounts" / ACCOUNT).iterdir()
     }
     await life.close()
-
-
-def letters_in(log: Log, last: int) -> set[str]:
-    """The kinds of change in the commits that can still be read."""
-    commits = [commit for number in range(2, last + 1) if (commit := log.commit(number)) is not None]
-    parts = [changes for commit in commits for changes, _ in commit.parts]
-    return {letter for changes in parts for letter, *_ in msgspec.msgpack.decode(changes)}
 
 
 async def test_it_finds_earlier_states_through_pasts_and_packs_too(tmp_path: Path) -> None:
@@ -276,7 +216,7 @@ def builtins_of(entry: object) -> object:
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.py")), ids=lambda path: path.name)
 def test_the_reader_shares_no_code_with_merpati(path: Path) -> None:
-    if path.name == "lives.py" or path.name.startswith("test_"):
+    if path.name in ("lives.py", "sampling.py", "showing.py") or path.name.startswith("test_"):
         return
     imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
