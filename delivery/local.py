@@ -3,6 +3,9 @@
 While a commit of an account is under way its next messages gather, so a busy account batches by itself and an idle one
 waits for nobody.  A message is finished when its append and the event that tells of it are durable.  What cannot be
 stored for good (quota) goes back to its sender; what nobody can read goes to `mail.dead`.
+
+Mail for a mailbox that is damaged waits here until that is mended: a part of it that is whole takes its mail meanwhile,
+and what is too much, or has waited for days, goes to `mail.dead` too, so that the others' mail never waits for it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from merpati.dead import dead_letter
 from merpati.errors import MerpatiError, Permanent, Temporary
 from merpati.events import TOPICS, Happened, Local, Unreadable, What, decode, encode
 from merpati.ids import AccountId, derived_event_id
+from merpati.log.api import Damaged, NewerFormat
 from merpati.mailbox.api import Append, Appended, BadName, BodyMissing, Large, Mailboxes, NoSuchFolder, TooMany
 from merpati.message.wire import kept_of
 from merpati.objects.api import NotFound
@@ -35,6 +39,12 @@ MAX_BATCH = 100
 MAX_BATCH_BYTES = 4 << 20
 FIRST_WAIT, MOST_WAIT = 0.05, 10.0
 """Seconds between tries while the store is down."""
+MAX_STUCK = MAX_HELD // 2
+"""Records held for mailboxes that are damaged."""
+PUT_OFF = 3 * 86_400.0
+"""Seconds for which mail waits for a damaged mailbox: the topic keeps it for a week."""
+TRIED = 8
+"""Messages tried at once, each alone, on a damaged mailbox."""
 
 
 @dataclass(slots=True)
@@ -43,6 +53,8 @@ class _Queue:
 
     waiting: deque[tuple[Consumed, Local]] = field(default_factory=deque)
     task: asyncio.Task[None] | None = None
+    stuck: Temporary | None = None
+    """Why the mailbox cannot take all of it, if it is damaged: then what is being tried is not among `waiting`."""
 
 
 class LocalDelivery:
@@ -126,6 +138,7 @@ class LocalDelivery:
             return
         queue = self._queues.setdefault(event.account, _Queue())
         queue.waiting.append((record, event))
+        await self._make_room(subscription, queue)
         if queue.task is None:
             queue.task = asyncio.create_task(self._work(subscription, event.account, queue))
 
@@ -133,24 +146,70 @@ class LocalDelivery:
         """Empty one account's queue, batch by batch; ends when it is empty."""
         wait = FIRST_WAIT
         while queue.waiting:
+            if queue.stuck is not None:
+                if not await self._work_around(subscription, account, queue):
+                    if self._stopping:  # what waits comes again
+                        break
+                    await self._clock.sleep(wait)
+                    wait = min(wait * 2, MOST_WAIT)
+                continue
             batch = _front(queue.waiting)
             try:
                 await (self._deliver(account, batch) if len(batch) > 1 else self._deliver_one(account, batch[0]))
                 await self._finished(subscription, [record for record, _ in batch])
+            except (Damaged, NewerFormat) as failure:
+                queue.stuck = failure
+                continue
             except Temporary as failure:
                 self._trouble = failure.public
                 self._log.warning("waiting", account=account, failure=str(failure))
+                if self._stopping:
+                    break
                 await self._clock.sleep(wait)
                 wait = min(wait * 2, MOST_WAIT)
                 continue
             except Exception:
-                # A bug, or a damaged log: this account's mail is put aside, its neighbours' goes on.
-                self._log.exception("parked", account=account, messages=[event.message for _, event in batch])
-                await self._park(subscription, batch)
+                await self._park_for_a_bug(subscription, account, batch)
             wait, self._trouble = FIRST_WAIT, ""
             for _ in batch:
                 queue.waiting.popleft()
         del self._queues[account]
+
+    async def _work_around(self, subscription: Subscription, account: AccountId, queue: _Queue) -> bool:
+        """Try some of what waits for a damaged mailbox; whether any of it was taken.  What was not waits on."""
+        taken, queue.stuck = 0, None
+        for _ in range(min(TRIED, len(queue.waiting))):
+            record, event = one = queue.waiting.popleft()
+            try:
+                await self._deliver_one(account, one)
+                await self._finished(subscription, [record])
+                taken += 1
+            except (Damaged, NewerFormat) as failure:
+                queue.stuck = failure
+                if self._clock.time() - event.at > PUT_OFF:
+                    await self._park(subscription, [one], str(failure))
+                else:
+                    queue.waiting.append(one)
+            except Temporary:  # the store is away, which says nothing of the mailbox
+                queue.waiting.appendleft(one)
+                queue.stuck = None
+                return taken > 0
+            except Exception:
+                await self._park_for_a_bug(subscription, account, [one])
+        if queue.stuck is not None:
+            self._log.warning(
+                "a damaged mailbox", account=account, waiting=len(queue.waiting), failure=str(queue.stuck)
+            )
+            await self._make_room(subscription, queue)
+        return taken > 0
+
+    async def _make_room(self, subscription: Subscription, queue: _Queue) -> None:
+        """Put aside what is too much of a damaged mailbox's mail: its neighbours' needs the room."""
+        while queue.stuck is not None and len(queue.waiting) > 1:
+            stuck = sum(len(each.waiting) for each in self._queues.values() if each.stuck is not None)
+            if stuck <= MAX_STUCK:
+                return
+            await self._park(subscription, [queue.waiting.popleft()], str(queue.stuck))
 
     async def _deliver(self, account: AccountId, batch: list[tuple[Consumed, Local]]) -> None:
         """Append the batch in one commit, then tell of it; both durable on return."""
@@ -207,9 +266,15 @@ class LocalDelivery:
             took=took,
         )
 
-    async def _park(self, subscription: Subscription, batch: list[tuple[Consumed, Local]]) -> None:
+    async def _park_for_a_bug(
+        self, subscription: Subscription, account: AccountId, batch: list[tuple[Consumed, Local]]
+    ) -> None:
+        """This account's mail is put aside, its neighbours' goes on.  Called where the exception is handled."""
+        self._log.exception("parked", account=account, messages=[event.message for _, event in batch])
+        await self._park(subscription, batch, "its mailbox could not take it; see the log of delivery/local")
+
+    async def _park(self, subscription: Subscription, batch: list[tuple[Consumed, Local]], reason: str) -> None:
         records = [record for record, _ in batch]
-        reason = "its mailbox could not take it; see the log of delivery/local"
         await self._publish(self._dead(records, reason), records)
         await self._finished(subscription, records)
 
