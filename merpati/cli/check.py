@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run
+from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run, say
 from merpati.components import Components
 from merpati.errors import MerpatiError
 from merpati.settings import Settings
@@ -77,6 +77,6 @@ def command(config: ConfigOption = None, json: JsonOption = False) -> None:
     for finding in findings if not json else ():
         mark = "[green]ok[/green]   " if finding.good else "[red]wrong[/red]"
         out.print(f"{mark} [bold]{finding.name:<11}[/bold]", end="")
-        out.print(finding.detail, markup=False)
+        say(finding.detail)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)

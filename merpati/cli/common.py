@@ -1,6 +1,8 @@
 """What every command shares: `--config`, `--json`, running async code, and how a failure is told.
 
 A failure the operator can do something about is one line on standard error and exit status 1; a bug is a traceback.
+Subjects, names of folders and the like come from strangers: nothing that is printed is read for markup, and what a
+terminal might obey is shown as U+FFFD.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import unicodedata
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
@@ -31,16 +34,31 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's controls, formats (they turn text around), lone surrogates, and what ends lines and paragraphs."""
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def print_line(line: Text) -> None:
+def harmless(text: str) -> str:
+    """Text on one line, without what a terminal might obey."""
+    if text.isprintable():
+        return text
+    return "".join("\ufffd" if unicodedata.category(one) in HARMFUL else one for one in text)
+
+
+def say(text: str, style: str = "", *, to: Console = out) -> None:
+    """One line, whatever is in it."""
+    to.print(Text(harmless(text), style))
+
+
+def print_line(line: Text, *, to: Console = out) -> None:
     """One line: cut at the edge of a terminal, whole where the output goes elsewhere."""
-    if out.is_terminal:
-        out.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
+    if to.is_terminal:
+        to.print(line, no_wrap=True, overflow="ellipsis", soft_wrap=False)
     else:
-        out.print(line)
+        to.print(line)
 
 
 def load_settings(config: str | None) -> Settings:
@@ -64,9 +82,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def fail(failure: MerpatiError) -> typer.Exit:
     """Tell what went wrong and give the exit to raise."""
-    err.print(f"[red]merpati:[/red] {failure.public}", markup=True)
+    err.print(Text.assemble(("merpati:", "red"), " ", harmless(failure.public)))
     for name, value in failure.facts.items():
-        err.print(f"  {name}: {value}", markup=False)
+        say(f"  {name}: {value}", to=err)
     return typer.Exit(1)
 
 

@@ -12,11 +12,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 
 from merpati.auth.credentials import Secret
-from merpati.cli.common import ConfigOption, JsonOption, err, load_settings, out, print_json, run
+from merpati.cli.common import ConfigOption, JsonOption, err, load_settings, print_json, run, say
 from merpati.cli.mailbox.common import when
+from merpati.cli.tables import print_table
 from merpati.components import Components
 from merpati.directory.api import AccountEntry, AliasEntry, DomainEntry, RemovedEntry
 from merpati.directory.names import domain_of
@@ -68,21 +68,14 @@ def _say(entry: DomainEntry | AccountEntry | AliasEntry, verb: str, as_json: boo
     if as_json:
         print_json(value)
     else:
-        out.print(f"{verb} {name}", markup=False)
+        say(f"{verb} {name}")
 
 
 def _removed(name: str, as_json: bool) -> None:
     if as_json:
         print_json({"removed": name})
     else:
-        out.print(f"removed {name}", markup=False)
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+        say(f"removed {name}")
 
 
 @domain.command("add")
@@ -113,7 +106,7 @@ def domain_list(config: ConfigOption = None, json: JsonOption = False) -> None:
     if json:
         print_json(entries)
     else:
-        _table(["domain", "catch-all"], [[entry.name, entry.catch_all] for entry in entries])
+        print_table(["domain", "catch-all"], [[entry.name, entry.catch_all] for entry in entries])
 
 
 @domain.command("show")
@@ -131,10 +124,10 @@ def domain_show(name: DomainName, config: ConfigOption = None, json: JsonOption 
     if json:
         print_json({"domain": entry, "accounts": [_shown(one) for one in accounts], "aliases": aliases})
         return
-    out.print(f"{entry.name}  catch-all: {entry.catch_all or 'none'}", markup=False)
+    say(f"{entry.name}  catch-all: {entry.catch_all or 'none'}")
     rows = [[one.address, "account" if one.enabled else "account, disabled", ""] for one in accounts]
     rows += [[one.address, "alias", ", ".join(one.targets)] for one in aliases]
-    _table(["address", "kind", "leads to"], rows)
+    print_table(["address", "kind", "leads to"], rows)
 
 
 @domain.command("remove")
@@ -220,8 +213,8 @@ def account_list(
     if json:
         print_json(entries)
     else:
-        rows = [[e.address, e.id, "yes" if e.enabled else "no", str(e.quota or "none")] for e in entries]
-        _table(["address", "id", "enabled", "quota"], rows)
+        rows = [[e.address, e.id, "yes" if e.enabled else "no", e.quota or "none"] for e in entries]
+        print_table(["address", "id", "enabled", "quota"], rows)
 
 
 def _list_removed(of: str, config: str | None, as_json: bool) -> None:
@@ -234,7 +227,7 @@ def _list_removed(of: str, config: str | None, as_json: bool) -> None:
     if as_json:
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        _table(names, rows)
+        print_table(names, rows)
 
 
 def _stage(entry: RemovedEntry) -> str:
@@ -262,7 +255,7 @@ def account_show(address: Address, config: ConfigOption = None, json: JsonOption
         print_json(shown)
     else:
         for name in shown.__struct_fields__:
-            out.print(f"{name}: {getattr(shown, name)}", markup=False)
+            say(f"{name}: {getattr(shown, name)}")
 
 
 @account.command("remove")
@@ -287,9 +280,9 @@ def account_remove(
     done = run(work())
     _removed(address, json)
     if purge and not json:
-        out.print(f"{done.objects} objects with {done.bytes} bytes purged, the rest goes in an hour", markup=False)
+        say(f"{done.objects} objects with {done.bytes} bytes purged, the rest goes in an hour")
     for _, why in done.failures:
-        err.print(f"merpati: not purged yet, it will be tried again: {why}", markup=False)
+        say(f"merpati: not purged yet, it will be tried again: {why}", to=err)
 
 
 @account.command("restore")
@@ -331,7 +324,7 @@ def alias_list(of: OfDomain = "", config: ConfigOption = None, json: JsonOption 
     if json:
         print_json(entries)
     else:
-        _table(["address", "leads to"], [[entry.address, ", ".join(entry.targets)] for entry in entries])
+        print_table(["address", "leads to"], [[entry.address, ", ".join(entry.targets)] for entry in entries])
 
 
 @alias.command("show")
@@ -349,7 +342,7 @@ def alias_show(address: Address, config: ConfigOption = None, json: JsonOption =
     if json:
         print_json(entry)
     else:
-        out.print(f"{entry.address} → {', '.join(entry.targets)}", markup=False)
+        say(f"{entry.address} → {', '.join(entry.targets)}")
 
 
 @alias.command("remove")

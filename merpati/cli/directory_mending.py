@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run
+from merpati.cli.common import ConfigOption, JsonOption, load_settings, print_json, run, say
 from merpati.components import Components
 from merpati.directory.editing import INSTALLATION, log_of
 from merpati.directory.fold import DirectoryFold
@@ -43,8 +43,8 @@ def verify(domain: Domain = "", config: ConfigOption = None, json: JsonOption = 
         print_json({"wrong": wrong})
     else:
         for each in wrong:
-            out.print(str(each), style="red", markup=False)
-        out.print("nothing is wrong" if not wrong else f"{len(wrong)} findings")
+            say(str(each), "red")
+        say("nothing is wrong" if not wrong else f"{len(wrong)} findings")
     if wrong:
         raise typer.Exit(1)
 
@@ -61,8 +61,8 @@ def rebuild(domain: Domain = "", config: ConfigOption = None, json: JsonOption =
         print_json({"commit": done.tip.number, "exact": done.exact, "lost": done.lost, "damaged": done.damaged})
     else:
         how = "as it was" if done.exact else "around damage"
-        out.print(f"{how}, in a snapshot at commit {done.tip.number}")
+        say(f"{how}, in a snapshot at commit {done.tip.number}")
         for each in done.lost:
-            out.print(f"lost: {each}", style="red", markup=False)
+            say(f"lost: {each}", "red")
     if done.lost:
         raise typer.Exit(1)

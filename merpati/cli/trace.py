@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, print_line, run
+from merpati.cli.common import ConfigOption, JsonOption, harmless, load_settings, out, print_json, print_line, run
 from merpati.clock import SystemClock
 from merpati.components import Components
 from merpati.errors import Permanent
@@ -39,10 +39,10 @@ def hop_line(event: Happened, after: float, *, server: str = "") -> Text:
         line.append(f"{server:<14} ", "bold")
     line.append(f"{event.service:<16} ", "dim")
     line.append(f"{event.what:<12} ", COLOURS.get(event.what, PLAIN))
-    line.append(", ".join(event.recipients))
+    line.append(harmless(", ".join(event.recipients)))
     facts = {name: value for name, value in event.detail.items() if value}
     if facts:
-        line.append("  " + "  ".join(f"{name}={value}" for name, value in facts.items()), "dim")
+        line.append(harmless("  " + "  ".join(f"{name}={value}" for name, value in facts.items())), "dim")
     return line
 
 
@@ -50,7 +50,7 @@ def print_trace(found: Trace) -> None:
     """The whole trace, a line each hop, under a heading."""
     first = found.hops[0].event
     when = datetime.fromtimestamp(first.at, UTC).isoformat(timespec="milliseconds")
-    out.print(Text.assemble(("message ", "bold"), found.message, f"  {when}", f"  from <{first.sender}>"))
+    out.print(Text.assemble(("message ", "bold"), found.message, f"  {when}", f"  from <{harmless(first.sender)}>"))
     for hop in found.hops:
         print_line(hop_line(hop.event, hop.after))
     if not any(hop.event.what in FINAL for hop in found.hops):

@@ -12,7 +12,7 @@ from typing import Annotated, cast
 import msgspec
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, err, load_settings, out, print_json, run
+from merpati.cli.common import ConfigOption, JsonOption, err, load_settings, out, print_json, run, say
 from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of
 from merpati.components import Components
 from merpati.errors import MerpatiError, Permanent
@@ -156,8 +156,8 @@ def _tell(done: Carried, as_json: bool, *, aside: bool = False) -> None:
         print_json(done)
     else:
         console = err if aside else out
-        console.print("  ".join(f"{name} {count}" for name, count in said.items()))
+        say("  ".join(f"{name} {count}" for name, count in said.items()), to=console)
         for note in done.notes:
-            console.print(note, style="yellow", markup=False)
+            say(note, "yellow", to=console)
     if done.lost or done.refused or done.failed:
         raise typer.Exit(1)

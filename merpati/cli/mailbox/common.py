@@ -1,4 +1,4 @@
-"""What the commands for a mailbox share: its address, a time, opening it, and printing a table."""
+"""What the commands for a mailbox share: its address, a time, and opening it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from merpati.cli.common import load_settings, out, print_json
+from merpati.cli.common import load_settings, print_json, say
 from merpati.cli.trace import moment
 from merpati.components import Components
 from merpati.errors import Permanent
@@ -52,15 +51,8 @@ def when(seconds_since_1970: float) -> str:
     return datetime.fromtimestamp(seconds_since_1970, UTC).isoformat(timespec="seconds")
 
 
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
-
-
 def tell(done: dict[str, int], as_json: bool) -> None:
     if as_json:
         print_json(done)
     else:
-        out.print("  ".join(f"{name} {count}" for name, count in done.items()))
+        say("  ".join(f"{name} {count}" for name, count in done.items()))

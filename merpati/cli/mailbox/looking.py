@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, out, print_json, run
-from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of, print_table, when
+from merpati.cli.common import ConfigOption, JsonOption, print_json, run, say
+from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of, when
+from merpati.cli.tables import print_table
 from merpati.log.api import Commit
 from merpati.log.travel import Travel
 from merpati.mailbox.account import MailAccount
@@ -48,7 +49,7 @@ def show_log(
         print_json(found)
         return
     did = [", ".join(f"{name} {count}" for name, count in one["did"].items()) for one in found]
-    rows = [[str(one["commit"]), one["at"], one["writer"], text] for one, text in zip(found, did, strict=True)]
+    rows = [[one["commit"], one["at"], one["writer"], text] for one, text in zip(found, did, strict=True)]
     print_table(["commit", "time", "writer", "did"], rows)
 
 
@@ -77,9 +78,9 @@ def show(
     if json:
         print_json({"commit": number, "messages" if folder else "folders": found})
         return
-    out.print(f"as of commit {number}")
+    say(f"as of commit {number}")
     if found:
-        print_table(list(found[0]), [[str(value) for value in one.values()] for one in found])
+        print_table(list(found[0]), [list(one.values()) for one in found])
 
 
 async def _messages(account: MailAccount, state: MailState, name: str) -> list[dict[str, Any]]:

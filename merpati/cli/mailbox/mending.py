@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, out, print_json, run
+from merpati.cli.common import ConfigOption, JsonOption, print_json, run, say
 from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of
 from merpati.errors import Permanent
 from merpati.mailbox.auditing import Audited, audited
@@ -40,13 +40,11 @@ def restore(
     if json:
         print_json(done)
     else:
-        out.print(f"{done.messages} messages brought back into {done.folders} folders")
+        say(f"{done.messages} messages brought back into {done.folders} folders")
         if done.lost:
-            out.print(f"{done.lost} messages cannot be read", style="red")
+            say(f"{done.lost} messages cannot be read", "red")
         for name in done.shut:
-            out.print(
-                f"{name} is damaged now: rebuild the mailbox, or bring it back --beside", style="red", markup=False
-            )
+            say(f"{name} is damaged now: rebuild the mailbox, or bring it back --beside", "red")
     if done.lost or done.shut:
         raise typer.Exit(1)
 
@@ -63,9 +61,9 @@ def verify(address: Address, config: ConfigOption = None, json: JsonOption = Fal
     if json:
         print_json(found)
     else:
-        out.print(f"{found.messages} messages read and right")
+        say(f"{found.messages} messages read and right")
         for each in found.wrong:
-            out.print(str(each), style="red", markup=False)
+            say(str(each), "red")
     if found.wrong:
         raise typer.Exit(1)
 
@@ -83,8 +81,8 @@ def rebuild(address: Address, config: ConfigOption = None, json: JsonOption = Fa
         print_json(done)
     else:
         how = "as it was" if done.exact else "around damage"
-        out.print(f"{done.messages} messages, {how}, in a snapshot at commit {done.commit}")
+        say(f"{done.messages} messages, {how}, in a snapshot at commit {done.commit}")
         for each in done.lost:
-            out.print(f"lost: {each}", style="red", markup=False)
+            say(f"lost: {each}", "red")
     if done.lost:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, load_settings, out, print_json, run
+from merpati.cli.common import ConfigOption, JsonOption, load_settings, print_json, run, say
 from merpati.cli.mailbox.common import Address, app, mailbox, tell
 from merpati.components import Components
 from merpati.errors import Permanent
@@ -89,8 +89,8 @@ def _tell_all(done: Cleaned, counts: dict[str, int], as_json: bool) -> None:
         for name, part in (
             (f"{done.mailboxes} mailboxes", counts), ("removed accounts", purged), ("large bodies", bodies)
         ):  # fmt: skip
-            out.print(f"{name}: " + "  ".join(f"{key} {count}" for key, count in part.items()), markup=False)
+            say(f"{name}: " + "  ".join(f"{key} {count}" for key, count in part.items()))
         for what, why in done.failures:
-            out.print(f"not done: {what}: {why}", markup=False)
+            say(f"not done: {what}: {why}")
     if done.failures:
         raise typer.Exit(1)
