@@ -6,6 +6,7 @@ Called by the tools of the operator; reads, and never writes.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from merpati.errors import Permanent
@@ -40,11 +41,17 @@ class Travel(Generic[S, C]):
             number += 1
 
     async def number_at(self, time: float) -> int:
-        """The last commit that was made by then, as far as the log can be read."""
+        """The last commit that was made by then, as far as the log can be read.
+
+        Raises `OutOfReach` if that is not known any more, for the log began earlier than it is told.
+        """
         number = EMPTY
-        usable = [snapshot for snapshot in await self._all() if snapshot.at <= time]
+        snapshots = await self._all()
+        usable = [snapshot for snapshot in snapshots if snapshot.at <= time]
         try:
             async for commit, _ in self.commits(usable[0].number if usable else EMPTY + 1):
+                if not usable and snapshots and number == EMPTY and commit.number > EMPTY + 1:
+                    raise _gone("that time", snapshots[-1])
                 if commit.at > time:
                     break
                 number = commit.number
@@ -69,6 +76,9 @@ class Travel(Generic[S, C]):
             if tip.number == number:
                 return tip
             reached = tip.number
+        snapshots = await self._all()
+        if reached == EMPTY and snapshots and number < snapshots[-1].number:
+            raise damage or _gone(f"commit {number}", snapshots[-1])
         raise damage or OutOfReach(f"there is no way to commit {number}: commit {reached + 1} is not there")
 
     async def _from_snapshot(self, number: int, *, around: bool) -> Tip[S]:
@@ -100,3 +110,8 @@ class Travel(Generic[S, C]):
             named = [entry for snapshot in await self._all() for entry in snapshot.pasts]
             self._heads = Heads(self._reader.store, self._reader.layout, named)
         return await self._heads.get(number)
+
+
+def _gone(what: str, earliest: Snapshot) -> OutOfReach:
+    began = datetime.fromtimestamp(earliest.at, UTC).isoformat(timespec="seconds")
+    return OutOfReach(f"{what} is out of reach: the earliest state left is that of commit {earliest.number}, {began}")
