@@ -53,6 +53,11 @@ def say(text: str, style: str = "", *, to: Console = out) -> None:
     to.print(Text(harmless(text), style))
 
 
+def counted(many: int, thing: str) -> str:
+    """`1 message`, `2 messages`."""
+    return f"{many} {thing}" if many == 1 else f"{many} {thing}s"
+
+
 def print_line(line: Text, *, to: Console = out) -> None:
     """One line: cut at the edge of a terminal, whole where the output goes elsewhere."""
     if to.is_terminal:

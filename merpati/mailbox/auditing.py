@@ -27,6 +27,8 @@ class Audited:
 
     messages: int
     """That are whole."""
+    of: int
+    """That there are, as far as it can be told."""
     wrong: tuple[Finding, ...]
 
 
@@ -40,7 +42,7 @@ class _Audit:
         self._account = account
         self._findings = Findings()
         self._blobs: dict[str, str] = {}
-        self._whole = 0
+        self._whole = self._all = 0
 
     async def run(self) -> Audited:
         for finding in await verified(self._account.log.reader):
@@ -53,10 +55,11 @@ class _Audit:
                 with self._findings.gathering(f"what came after commit {tip.number}"):
                     raise self._account.log.damage
             await self._state(tip)
-        return Audited(self._whole, tuple(self._findings.all))
+        return Audited(self._whole, self._all, tuple(self._findings.all))
 
     async def _state(self, tip: Tip[MailState]) -> None:
         state, layout = tip.state, self._account.log.layout
+        self._all = sum(folder.exists for folder in state.folders.values())
         for part, shut in state.shut.items():
             folder = state.folders.get(part) if isinstance(part, int) else None
             lost = f"{folder.name}: {folder.exists} messages, until it is rebuilt" if folder else f"the {part}"

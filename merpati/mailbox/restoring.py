@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from merpati.log.api import Damaged
 from merpati.mailbox.account import MailAccount
@@ -28,6 +28,8 @@ class Restored:
     lost: int = 0
     shut: tuple[str, ...] = ()
     """Folders into which nothing can be brought back, for they are damaged now: rebuild, or bring back beside."""
+    unknown: tuple[int, ...] = ()
+    """UIDs that were asked for and that the folder did not have then."""
 
 
 async def restored(
@@ -52,6 +54,9 @@ async def restored(
                 raise
             shut = (*shut, target)
         done = Restored(done.folders + bool(messages), done.messages + messages, done.lost + lost, shut)
+    if uids:
+        had = set(account.past_folder(folders[0], past).uids)
+        done = replace(done, unknown=tuple(sorted(uid for uid in uids if uid not in had)))
     return done
 
 

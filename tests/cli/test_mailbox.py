@@ -57,6 +57,10 @@ def test_a_mailbox_goes_out_and_comes_in_as_a_maildir(shell: Shell) -> None:
     [
         ("mailbox show bob@here.test", "no account bob@here.test"),
         ("mailbox show ann@here.test --commit 99", "commit"),
+        ("mailbox show team@here.test", "is an alias of ann@here.test"),
+        ("mailbox show gone@here.test", "`merpati account restore` brings it back"),
+        ("mailbox show ann@here.test --at 2999-01-01", "is in the future"),
+        ("mailbox restore ann@here.test --commit 2 --folder INBOX --beside=", "need a name"),
         ("mailbox show ann@here.test --commit 2 --at 1h", "do not go together"),
         ("mailbox show ann@here.test --folder None", "no such folder"),
         ("mailbox restore ann@here.test", "say which time"),
@@ -65,9 +69,38 @@ def test_a_mailbox_goes_out_and_comes_in_as_a_maildir(shell: Shell) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_status_1(shell: Shell, line: str, words: str) -> None:
+    shell.good("alias add team@here.test ann@here.test")
+    shell.good("account add gone@here.test", PASSWORD)
+    shell.good("account remove gone@here.test")
     done = shell.run(line)
     assert done.returncode == 1
     assert words in done.stderr
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+@pytest.mark.parametrize("verb", ["show", "log", "restore", "export"])
+def test_no_commit_has_a_number_below_one(shell: Shell, verb: str, number: str) -> None:
+    done = shell.run(f"mailbox {verb} ann@here.test{' x' if verb == 'export' else ''} --commit {number}")
+    assert done.returncode == 2 and "--commit" in done.stderr
+
+
+def test_what_is_shown_or_brought_back_says_of_which_commit_and_time(shell: Shell) -> None:
+    shell.good("mailbox show ann@here.test")
+    (shell.folder / "In.mbox").write_text("From a@b.test Sun Sep 13 12:26:40 2020\nSubject: one\n\nwords\n")
+    shell.good("mailbox import ann@here.test In.mbox --folder INBOX")
+    (shown,) = (one for one in shell.json("mailbox log ann@here.test") if one["did"] == {"added": 1})
+    first, heading, *_ = shell.good("mailbox show ann@here.test --at 0s").splitlines()
+    assert first == f"as of commit {shown['commit']}, {shown['at']}" and heading.split()[0] == "folder"
+    assert shell.good("mailbox show ann@here.test --at 2020-09-13") == "before the first commit\n"
+    back = shell.good(f"mailbox restore ann@here.test --commit {shown['commit']} --beside Then").splitlines()
+    assert back == [f"1 message brought back into 1 folder, {first}"]
+    again = shell.good(f"mailbox restore ann@here.test --commit {shown['commit']}").splitlines()
+    assert again == [f"0 messages brought back into 0 folders, {first}", "nothing that it had then is missing now"]
+    line = f"mailbox restore ann@here.test --commit {shown['commit']} --folder inbox"
+    unknown = shell.run(f"{line} --uid 1 --uid 99")
+    assert (unknown.returncode, unknown.stdout.splitlines()[1:]) == (1, ["inbox had no UID 99 then"])
+    done = json.loads(shell.run(f"{line} --uid 99 --json").stdout)
+    assert (done["commit"], done["messages"], done["unknown"]) == (shown["commit"], 0, [99])
 
 
 def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
@@ -78,7 +111,7 @@ def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
         assert shell.run(f"mailbox import ann@here.test old{number}").returncode == 0
 
     came(0)
-    assert json.loads(shell.run("mailbox verify ann@here.test --json").stdout) == {"messages": 1, "wrong": []}
+    assert json.loads(shell.run("mailbox verify ann@here.test --json").stdout) == {"messages": 1, "of": 1, "wrong": []}
     done = json.loads(shell.run("mailbox rebuild ann@here.test --json").stdout)
     assert (done["exact"], done["messages"], done["lost"]) == (True, 1, [])
     came(1)
@@ -88,7 +121,12 @@ def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
     lost.write_bytes(lost.read_bytes()[:-1])
     told = shell.run("mailbox verify ann@here.test")
     assert told.returncode == 1 and f"log/{lost.name}: " in told.stdout and "(B2); lost: " in told.stdout
+    assert "2 messages read and right" not in told.stdout and "`merpati mailbox rebuild`" in told.stdout
     wrong = json.loads(shell.run("mailbox verify ann@here.test --json").stdout)["wrong"]
+    for line in ("show ann@here.test", "export ann@here.test out.tar.gz", "export --all all"):
+        behind = shell.run(f"mailbox {line}")
+        assert behind.returncode == 1 and f"log/{lost.name}" in behind.stdout + behind.stderr, line
+        assert "what came after commit" in behind.stdout + behind.stderr
     assert {(each["rule"], each["key"].rpartition("/")[2]) for each in wrong} >= {("B2", lost.name)}
     rebuilt = shell.run("mailbox rebuild ann@here.test")
     assert rebuilt.returncode == 1 and f"lost: what was done by commit {int(lost.name)}" in rebuilt.stdout

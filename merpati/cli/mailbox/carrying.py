@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from merpati.cli.common import ConfigOption, JsonOption, err, load_settings, out, print_json, run, say
-from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of
+from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of, unreadable
 from merpati.components import Components
 from merpati.errors import MerpatiError, Permanent
 from merpati.log.api import Tip
@@ -41,7 +41,7 @@ def export(
     form: FormOption = None,
     folder: FolderName = "",
     at: At = "",
-    commit: Number = 0,
+    commit: Number = None,
     everyone: Annotated[str, typer.Option("--all", metavar="FOLDER", help="An archive of each account.")] = "",
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -88,7 +88,10 @@ async def _export(
         writer = _writer(account, tip, address, target, form, folder, folders)
     except OSError as error:
         raise Unwritable(f"this cannot be written: {error.strerror}", file=error.filename) from error
-    return await carried_out(account, tip.state, folders, writer)
+    done = await carried_out(account, tip.state, folders, writer)
+    if lacking := unreadable(account, tip):
+        return msgspec.structs.replace(done, failed=1, notes=(*done.notes, lacking))
+    return done
 
 
 def _writer(
@@ -121,7 +124,7 @@ async def _export_all(config: str | None, folder: Path) -> Carried:
             account = parts.mailboxes.account(entry.id)
             name = re.sub(r"[^0-9A-Za-z@._+-]", lambda found: f"%{ord(found[0]):X}", entry.address).lstrip(".")
             try:
-                tip = await past_of(account, "", 0)
+                tip = await past_of(account, "", None)
                 one = await _export(account, tip, entry.address, str(folder / f"{name}.tar.gz"), Form.ARCHIVE, "")
             except MerpatiError as error:
                 one = Carried(failed=1, notes=(str(error),))

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, print_json, run, say
-from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of, when
+from merpati.cli.common import ConfigOption, JsonOption, err, print_json, run, say
+from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, as_of, mailbox, past_of, unreadable, when
 from merpati.cli.tables import print_table
-from merpati.log.api import Commit
+from merpati.log.api import Commit, Tip
 from merpati.log.travel import Travel
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.changes import Change
@@ -31,7 +31,7 @@ def _said(commit: Commit[Change]) -> dict[str, int]:
 @app.command("log")
 def show_log(
     address: Address,
-    since: Annotated[int, typer.Option("--commit", metavar="N", help="From this commit on.")] = 0,
+    since: Annotated[int, typer.Option("--commit", metavar="N", min=1, help="From this commit on.")] = 1,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -58,29 +58,36 @@ def show(
     address: Address,
     folder: FolderName = "",
     at: At = "",
-    commit: Number = 0,
+    commit: Number = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the folders of a mailbox, or the messages of one, now or as of an earlier time."""
 
-    async def work() -> tuple[int, list[dict[str, Any]]]:
+    async def work() -> tuple[Tip[MailState], str, list[dict[str, Any]]]:
         async with mailbox(config, address) as account:
             tip = await past_of(account, at, commit)
             if folder:
-                return tip.number, await _messages(account, tip.state, folder)
-            infos = AccountAt(tip.state).folders.values()
-            return tip.number, [
-                {"folder": one.name, "messages": one.exists, "unseen": one.unseen, "bytes": one.size} for one in infos
-            ]
+                return tip, unreadable(account, tip), await _messages(account, tip.state, folder)
+            return (
+                tip,
+                unreadable(account, tip),
+                [
+                    {"folder": one.name, "messages": one.exists, "unseen": one.unseen, "bytes": one.size}
+                    for one in AccountAt(tip.state).folders.values()
+                ],
+            )
 
-    number, found = run(work())
+    tip, lacking, found = run(work())
     if json:
-        print_json({"commit": number, "messages" if folder else "folders": found})
-        return
-    say(f"as of commit {number}")
-    if found:
-        print_table(list(found[0]), [list(one.values()) for one in found])
+        print_json({"commit": tip.number, "messages" if folder else "folders": found})
+    else:
+        say(as_of(tip))
+        if found:
+            print_table(list(found[0]), [list(one.values()) for one in found])
+    if lacking:
+        say(f"merpati: {lacking}", "red", to=err)
+        raise typer.Exit(1)
 
 
 async def _messages(account: MailAccount, state: MailState, name: str) -> list[dict[str, Any]]:

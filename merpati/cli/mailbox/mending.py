@@ -2,51 +2,77 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, print_json, run, say
-from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, mailbox, past_of
+from merpati.cli.common import ConfigOption, JsonOption, counted, print_json, run, say
+from merpati.cli.mailbox.common import Address, At, Number, app, as_of, mailbox, past_of
 from merpati.errors import Permanent
+from merpati.log.api import Tip
 from merpati.mailbox.auditing import Audited, audited
 from merpati.mailbox.rebuilding import Rebuilt, rebuilt
 from merpati.mailbox.restoring import Restored, restored
+from merpati.mailbox.state import MailState
+
+REBUILD = (
+    "`merpati mailbox rebuild` makes the mailbox anew around this; what is damaged stays in the store until a vacuum"
+    " finds that nothing in its window needs it"
+)
 
 
 @app.command("restore")
 def restore(
     address: Address,
     at: At = "",
-    commit: Number = 0,
-    folder: FolderName = "",
-    uid: Annotated[list[int] | None, typer.Option(metavar="UID", help="Only this message of --folder.")] = None,
-    beside: Annotated[str, typer.Option(metavar="NAME", help="Into folders below this one, not into place.")] = "",
+    commit: Number = None,
+    folder: Annotated[str | None, typer.Option(metavar="NAME", help="Only this folder.")] = None,
+    uid: Annotated[
+        list[int] | None, typer.Option(metavar="UID", help="Only this message of --folder; may be repeated.")
+    ] = None,
+    beside: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Into folders below this one, not into place.")
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Bring back what a mailbox had at an earlier time and has no more.  Nothing is removed or changed."""
 
-    async def work() -> Restored:
+    async def work() -> tuple[Tip[MailState], Restored]:
         if not at and not commit:
             raise Permanent("say which time: --at T or --commit N")
         if uid and not folder:
             raise Permanent("--uid needs --folder")
+        if "" in (folder, beside):  # a variable of a script that was not set must not mean everything, or into place
+            raise Permanent("--folder and --beside need a name")
         async with mailbox(config, address) as account:
             past = await past_of(account, at, commit)
-            return await restored(account, past.state, folder=folder, uids=set(uid or ()), beside=beside)
+            return past, await restored(
+                account, past.state, folder=folder or "", uids=set(uid or ()), beside=beside or ""
+            )
 
-    done = run(work())
+    past, done = run(work())
     if json:
-        print_json(done)
+        print_json({"commit": past.number, **asdict(done)})
     else:
-        say(f"{done.messages} messages brought back into {done.folders} folders")
-        if done.lost:
-            say(f"{done.lost} messages cannot be read", "red")
-        for name in done.shut:
-            say(f"{name} is damaged now: rebuild the mailbox, or bring it back --beside", "red")
-    if done.lost or done.shut:
+        where = f"{counted(done.messages, 'message')} brought back into {counted(done.folders, 'folder')}"
+        say(f"{where}, {as_of(past)}")
+        _tell_left(done, folder)
+    if done.lost or done.shut or done.unknown:
         raise typer.Exit(1)
+
+
+def _tell_left(done: Restored, folder: str | None) -> None:
+    """What did not come back, and why."""
+    if done == Restored():
+        say("nothing that it had then is missing now")
+    if done.lost:
+        say(f"{counted(done.lost, 'message')} cannot be read", "red")
+    for name in done.shut:
+        say(f"{name} is damaged now: rebuild the mailbox, or bring it back --beside", "red")
+    for uid in done.unknown:
+        say(f"{folder} had no UID {uid} then", "red")
 
 
 @app.command("verify")
@@ -61,9 +87,12 @@ def verify(address: Address, config: ConfigOption = None, json: JsonOption = Fal
     if json:
         print_json(found)
     else:
-        say(f"{found.messages} messages read and right")
+        of = f", of {found.of}" if found.messages < found.of else ""
+        say(f"{counted(found.messages, 'message')} read and right{of}")
         for each in found.wrong:
             say(str(each), "red")
+        if found.wrong:
+            say(REBUILD)
     if found.wrong:
         raise typer.Exit(1)
 
@@ -81,7 +110,7 @@ def rebuild(address: Address, config: ConfigOption = None, json: JsonOption = Fa
         print_json(done)
     else:
         how = "as it was" if done.exact else "around damage"
-        say(f"{done.messages} messages, {how}, in a snapshot at commit {done.commit}")
+        say(f"{counted(done.messages, 'message')}, {how}, in a snapshot at commit {done.commit}")
         for each in done.lost:
             say(f"lost: {each}", "red")
     if done.lost:

@@ -122,7 +122,7 @@ class Carried(msgspec.Struct, frozen=True):
     refused: int = 0
     """Messages that a mailbox cannot hold."""
     failed: int = 0
-    """Accounts that could not be carried at all."""
+    """Accounts that could not be carried at all, or not up to their last commit."""
     size: int = 0
     """Bytes of the messages."""
     notes: tuple[str, ...] = ()
