@@ -89,7 +89,8 @@ def fail(failure: MerpatiError) -> typer.Exit:
     """Tell what went wrong and give the exit to raise."""
     err.print(Text.assemble(("merpati:", "red"), " ", harmless(failure.public)))
     for name, value in failure.facts.items():
-        say(f"  {name}: {value}", to=err)
+        if value is not None and not isinstance(value, bool):  # those are for programs
+            say(f"  {name}: {value}", to=err)
     return typer.Exit(1)
 
 

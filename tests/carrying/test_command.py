@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pathlib
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -128,6 +130,24 @@ def test_an_import_that_is_killed_again_and_again_brings_each_message_once(shell
     assert subjects(shell, "bob@here.test", "INBOX") == expected
     folders = json.loads(shell.run("mailbox show bob@here.test --json").stdout)["folders"]
     assert not [row for row in folders if row["folder"].startswith("Import")]
+
+
+def _no_file_above_4_kib() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+@pytest.mark.parametrize("target", ["new.tar.gz", "new.tar", "new.mbox --folder Old", "new"])
+def test_an_export_that_has_no_room_says_so_and_leaves_nothing_half_done(shell: Shell, target: str) -> None:
+    noise = base64.encodebytes(random.Random(5).randbytes(100_000)).decode()
+    (shell.folder / "More.mbox").write_text(f"{F}Subject: three\n\n{noise}\n")
+    assert shell.run("mailbox import ann@here.test More.mbox --folder Old").returncode == 0
+    line = f"mailbox export ann@here.test {target}"
+    done = merpati(shell, line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_no_file_above_4_kib)
+    said = done.communicate(timeout=100)
+    assert done.returncode == 1 and said[0] == b""
+    assert said[1].startswith(b"merpati: this cannot be written: File too large"), said[1].decode()
+    assert b"None" not in said[1] and b"Traceback" not in said[1]
+    assert not [path for path in shell.folder.glob("new*") if path.is_file()]
 
 
 WRONG = [

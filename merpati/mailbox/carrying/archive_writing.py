@@ -6,6 +6,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -83,7 +84,8 @@ class ArchiveWriter:
 
     def abandon(self) -> None:
         if self._part is not None:
-            self._file.close()
+            with suppress(OSError):  # on a full disk what is left in the buffer cannot be written either
+                self._file.close()
             self._part.unlink(missing_ok=True)
 
     def _put_member(self, name: str, data: bytes, date: float) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -93,7 +94,8 @@ class MboxWriter:
 
     def abandon(self) -> None:
         if self._path is not None and self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # on a full disk what is left in the buffer cannot be written either
+                self._file.close()
             _part(self._path).unlink(missing_ok=True)
 
     def _finish(self) -> None:
