@@ -1,13 +1,14 @@
 """The one place that builds components from settings.  Services get what is built here; they never see the settings.
 
-`async with Components(settings) as parts` reaches bus and store and gives them back at the end; what a command does not
-ask for is not built.
+`async with Components(settings) as parts` reaches bus and store and gives them back at the end, `.on_store()` reaches
+the store alone; what a command does not ask for is not built.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,6 +18,7 @@ import msgspec
 from merpati.auth.credentials import DirectoryCredentials, OAuthIssuer
 from merpati.auth.passwords import Passwords
 from merpati.bus.api import Bus
+from merpati.bus.late import LateBus
 from merpati.bus.metered import MeteredBus
 from merpati.bus.open import open_bus
 from merpati.bus.prefixed import with_prefix
@@ -61,6 +63,18 @@ class Components:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @asynccontextmanager
+    async def on_store(self) -> AsyncIterator[Self]:
+        """For an operator's tools: a bus that is away, or that has no room, holds none of them up.
+
+        What they commit is made known if the bus can be reached.
+        """
+        try:
+            await self._ensure_bucket()
+            yield self
+        finally:
+            await self.close()
+
     async def prepare(self) -> None:
         """Reach the bus and create its topics; make the bucket if it is missing."""
         await self.bus.start()
@@ -102,7 +116,7 @@ class Components:
         inner = open_bus(
             wanted.url, data=self.settings.data_path, kafka_options=wanted.kafka, clock=self.clock, dice=self.dice
         )
-        return MeteredBus(with_prefix(inner, wanted.prefix), self.clock, self.metrics)
+        return LateBus(MeteredBus(with_prefix(inner, wanted.prefix), self.clock, self.metrics), self.topics)
 
     @cached_property
     def store(self) -> ObjectStore:

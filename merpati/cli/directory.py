@@ -88,7 +88,7 @@ def domain_add(
     """Take in mail for a domain."""
 
     async def work() -> DomainEntry:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             return await parts.directory.add_domain(name, catch_all)
 
     _say(run(work()), "added", json)
@@ -99,7 +99,7 @@ def domain_list(config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the domains."""
 
     async def work() -> list[DomainEntry]:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             return await parts.directory.domains()
 
     entries = run(work())
@@ -114,7 +114,7 @@ def domain_show(name: DomainName, config: ConfigOption = None, json: JsonOption 
     """Show a domain with its accounts and aliases."""
 
     async def work() -> tuple[DomainEntry, list[AccountEntry], list[AliasEntry]]:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             found = [entry for entry in await parts.directory.domains() if entry.name == name.lower().rstrip(".")]
             if not found:
                 raise Permanent(f"no domain {name}")
@@ -135,7 +135,7 @@ def domain_remove(name: DomainName, config: ConfigOption = None, json: JsonOptio
     """Stop taking in mail for a domain; it must have no accounts left."""
 
     async def work() -> None:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             await parts.directory.remove_domain(name)
 
     run(work())
@@ -153,7 +153,7 @@ def account_add(
 
     async def work() -> AccountEntry:
         password = Secret(read_password())
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             hashed = await parts.passwords.hash(password)
             return await parts.directory.add_account(address, hashed, quota)
 
@@ -166,7 +166,7 @@ def account_password(address: Address, config: ConfigOption = None, json: JsonOp
 
     async def work() -> AccountEntry:
         password = Secret(read_password())
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             hashed = await parts.passwords.hash(password)
             return await parts.directory.change_account(address, password_hash=hashed)
 
@@ -187,7 +187,7 @@ def account_disable(address: Address, config: ConfigOption = None, json: JsonOpt
 
 def _set_enabled(address: str, enabled: bool, config: str | None, as_json: bool) -> None:
     async def work() -> AccountEntry:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             return await parts.directory.change_account(address, enabled=enabled)
 
     _say(run(work()), "enabled" if enabled else "disabled", as_json)
@@ -206,7 +206,7 @@ def account_list(
         return
 
     async def work() -> list[AccountEntry]:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             return await parts.directory.accounts(of)
 
     entries = [_shown(entry) for entry in run(work())]
@@ -219,7 +219,7 @@ def account_list(
 
 def _list_removed(of: str, config: str | None, as_json: bool) -> None:
     async def work() -> list[RemovedEntry]:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             return await parts.directory.removed(of)
 
     rows = [[entry.address, entry.id, when(entry.at), _stage(entry)] for entry in run(work())]
@@ -244,7 +244,7 @@ def account_show(address: Address, config: ConfigOption = None, json: JsonOption
     """Show one account."""
 
     async def work() -> AccountEntry:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             entry = await parts.directory.account(address)
             if entry is None:
                 raise Permanent(f"no account {address}")
@@ -270,7 +270,7 @@ def account_remove(
     """Remove an account: it takes no mail and logs in no more; its mailbox goes in 7 days."""
 
     async def work() -> Purged:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             await parts.directory.remove_account(address, purge=purge)
             if not purge:
                 return Purged()
@@ -290,7 +290,7 @@ def account_restore(address: Address, config: ConfigOption = None, json: JsonOpt
     """Undo a removal of the last 7 days: the mailbox and the password come back."""
 
     async def work() -> AccountEntry:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             return await parts.directory.restore_account(address)
 
     _say(run(work()), "restored", json)
@@ -306,7 +306,7 @@ def alias_add(
     """Let an address stand for others, here or elsewhere."""
 
     async def work() -> AliasEntry:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             return await parts.directory.add_alias(address, tuple(targets))
 
     _say(run(work()), "added", json)
@@ -317,7 +317,7 @@ def alias_list(of: OfDomain = "", config: ConfigOption = None, json: JsonOption 
     """List aliases."""
 
     async def work() -> list[AliasEntry]:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             return await parts.directory.aliases(of)
 
     entries = run(work())
@@ -332,7 +332,7 @@ def alias_show(address: Address, config: ConfigOption = None, json: JsonOption =
     """Show one alias."""
 
     async def work() -> AliasEntry:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             found = [entry for entry in await parts.directory.aliases() if entry.address == address.lower()]
             if not found:
                 raise Permanent(f"no alias {address}")
@@ -350,7 +350,7 @@ def alias_remove(address: Address, config: ConfigOption = None, json: JsonOption
     """Remove an alias."""
 
     async def work() -> None:
-        async with Components(load_settings(config)) as parts:
+        async with Components(load_settings(config)).on_store() as parts:
             await parts.directory.remove_alias(address)
 
     run(work())

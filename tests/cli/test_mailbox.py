@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import shutil
 
 import pytest
 
 from tests.cli.test_commands import PASSWORD, Shell
+from tests.servers import free_port
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +138,20 @@ def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
     for which in ("", " here.test"):
         assert "nothing is wrong" in shell.run(f"domain verify{which}").stdout
         assert json.loads(shell.run(f"domain rebuild{which} --json").stdout)["exact"]
+
+
+@pytest.mark.parametrize("bus", ["kafka://127.0.0.1:{closed}", "sqlite:"])
+def test_a_mailbox_is_looked_after_while_the_bus_cannot_be_used(shell: Shell, bus: str) -> None:
+    (shell.folder / "In.mbox").write_text("From a@b.test Sun Sep 13 12:26:40 2020\nSubject: one\n\nwords\n")
+    shell.good("mailbox import ann@here.test In.mbox --folder INBOX")
+    shutil.rmtree(shell.folder / "data" / "bus")
+    (shell.folder / "data" / "bus").write_text("no folder: SQLite finds no place here")
+    shell.settings(f'[bus]\nurl = "{bus.format(closed=free_port())}"\n')
+    assert shell.run("trace --since 1h").returncode == 1
+    assert "1 message read" in shell.good("mailbox verify ann@here.test")
+    assert "messages 1" in shell.good("mailbox export --all backup")
+    assert shell.json("mailbox vacuum --all --keep 1d")["failures"] == []
+    assert [entry["address"] for entry in shell.json("account list")] == ["ann@here.test"]
+    for line in ("mailbox restore ann@here.test --commit 3 --beside Then", "mailbox rebuild ann@here.test"):
+        assert shell.run(line).returncode == 0
+    assert shell.run("account add bob@here.test", PASSWORD).stdout == "added bob@here.test\n"

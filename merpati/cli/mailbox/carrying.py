@@ -119,7 +119,7 @@ def _writer(
 async def _export_all(config: str | None, folder: Path) -> Carried:
     """One that fails does not hold up the others."""
     done = Carried()
-    async with Components(load_settings(config)) as parts:
+    async with Components(load_settings(config)).on_store() as parts:
         for entry in await parts.directory.accounts():
             account = parts.mailboxes.account(entry.id)
             name = re.sub(r"[^0-9A-Za-z@._+-]", lambda found: f"%{ord(found[0]):X}", entry.address).lstrip(".")

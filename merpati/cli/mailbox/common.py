@@ -34,7 +34,7 @@ FolderName = Annotated[str, typer.Option(metavar="NAME", help="Only this folder.
 
 @asynccontextmanager
 async def mailbox(config: str | None, address: str) -> AsyncIterator[MailAccount]:
-    async with Components(load_settings(config)) as parts:
+    async with Components(load_settings(config)).on_store() as parts:
         entry = await parts.directory.account(address)
         if entry is None:
             raise await _missing(parts.directory, address)

@@ -60,7 +60,7 @@ def vacuum(
 
 
 async def _everything(config: str | None, keep: float, dry_run: bool) -> Cleaned:
-    async with Components(load_settings(config)) as parts:
+    async with Components(load_settings(config)).on_store() as parts:
         horizon = longest_reference(parts.tiers)
         blobs = BlobVacuum(parts.store, parts.clock, parts.dice, retention=keep, horizon=horizon)
         return await clean_everything(
