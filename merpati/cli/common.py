@@ -74,14 +74,19 @@ def load_settings(config: str | None) -> Settings:
         raise fail(failure) from None
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run async work to its end; a `MerpatiError` becomes one line and exit status 1, Ctrl-C status 130."""
+def run(work: Coroutine[Any, Any, T], interrupted: str = "") -> T:
+    """Run async work to its end; a `MerpatiError` becomes one line and exit status 1, Ctrl-C status 130.
+
+    `interrupted`: what is to be known if it is broken off.
+    """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)
     except MerpatiError as failure:
         raise fail(failure) from None
     except KeyboardInterrupt:
+        if interrupted:
+            say(f"merpati: interrupted; {interrupted}", to=err)
         raise typer.Exit(130) from None
 
 
@@ -94,7 +99,8 @@ def fail(failure: MerpatiError) -> typer.Exit:
     return typer.Exit(1)
 
 
-def print_json(value: object) -> None:
-    """One JSON document and a new line on standard output."""
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    sys.stdout.flush()
+def print_json(value: object, *, aside: bool = False) -> None:
+    """One JSON document and a new line on standard output, or on standard error if that has something else."""
+    to = sys.stderr if aside else sys.stdout
+    to.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    to.flush()

@@ -94,6 +94,12 @@ def test_one_mailbox_flows_into_another(shell: Shell, form: str) -> None:
     assert subjects(shell, "bob@here.test") == ANN
 
 
+def test_what_went_to_standard_output_is_told_as_json_beside_it(shell: Shell) -> None:
+    out = merpati(shell, "mailbox export ann@here.test - --json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    archive, said = out.communicate(timeout=100)
+    assert archive.startswith(b"\x1f\x8b") and json.loads(said)["messages"] == 2
+
+
 def killed_after(process: subprocess.Popen[bytes], shell: Shell, commits: int) -> bool:
     """Let a process add so many commits to whatever logs and kill it then; False if it came to its end before."""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from merpati.cli.common import load_settings, print_json, say
+from merpati.cli.progress import progress, requests_in
 from merpati.cli.trace import moment
 from merpati.clock import SystemClock
 from merpati.components import Components
@@ -33,12 +35,16 @@ FolderName = Annotated[str, typer.Option(metavar="NAME", help="Only this folder.
 
 
 @asynccontextmanager
-async def mailbox(config: str | None, address: str) -> AsyncIterator[MailAccount]:
+async def mailbox(
+    config: str | None, address: str, says: Callable[[], str] | None = None
+) -> AsyncIterator[MailAccount]:
+    """The mailbox of an address; `says` tells how far the work on it has come, else the requests to the store do."""
     async with Components(load_settings(config)).on_store() as parts:
         entry = await parts.directory.account(address)
         if entry is None:
             raise await _missing(parts.directory, address)
-        yield parts.mailboxes.account(entry.id)
+        async with progress(says or partial(requests_in, parts.metrics), parts.clock):
+            yield parts.mailboxes.account(entry.id)
 
 
 async def _missing(directory: LogDirectory, address: str) -> Permanent:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from merpati.cli.common import ConfigOption, JsonOption, load_settings, print_json, run, say
 from merpati.cli.mailbox.common import Address, app, mailbox, tell
+from merpati.cli.progress import progress, requests_in
 from merpati.components import Components
 from merpati.errors import Permanent
 from merpati.events import longest_reference
@@ -63,16 +65,11 @@ async def _everything(config: str | None, keep: float, dry_run: bool) -> Cleaned
     async with Components(load_settings(config)).on_store() as parts:
         horizon = longest_reference(parts.tiers)
         blobs = BlobVacuum(parts.store, parts.clock, parts.dice, retention=keep, horizon=horizon)
-        return await clean_everything(
-            parts.store,
-            parts.directory,
-            parts.mailboxes,
-            parts.clock,
-            parts.dice,
-            blobs,
-            retention=keep,
-            dry_run=dry_run,
-        )
+        async with progress(partial(requests_in, parts.metrics), parts.clock):
+            return await clean_everything(
+                parts.store, parts.directory, parts.mailboxes, parts.clock, parts.dice, blobs,
+                retention=keep, dry_run=dry_run,
+            )  # fmt: skip
 
 
 def _tell_all(done: Cleaned, counts: dict[str, int], as_json: bool) -> None:
