@@ -15,6 +15,7 @@ from merpati.directory.editing import INSTALLATION, log_of
 from merpati.directory.fold import DirectoryFold
 from merpati.directory.rebuilding import rebuilt
 from merpati.directory.state import DirectoryChange, DirectoryState
+from merpati.errors import Permanent
 from merpati.log import layout
 from merpati.log.commit_log import CommitLog
 from merpati.log.findings import Finding
@@ -25,9 +26,13 @@ from merpati.message.addresses import normalise_domain
 Domain = Annotated[str, typer.Argument(metavar="[DOMAIN]", help="Its accounts and aliases; else the list of domains.")]
 
 
-def _log(parts: Components, domain: str) -> CommitLog[DirectoryState, DirectoryChange]:
+async def _log(parts: Components, domain: str) -> CommitLog[DirectoryState, DirectoryChange]:
     """Opened by its id, which follows from the domain: the directory itself may be what is damaged."""
-    where = layout.log_of(log_of(normalise_domain(domain)) if domain else INSTALLATION)
+    name = normalise_domain(domain) if domain else ""
+    where = layout.log_of(log_of(name) if name else INSTALLATION)
+    empty = name and await anext(parts.store.list(f"{where.prefix}/"), None) is None
+    if empty and name not in [entry.name for entry in await parts.directory.domains()]:
+        raise Permanent(f"no domain {name}")  # else a mistyped name is found in order, and a log made for it
     return CommitLog(parts.store, where, DirectoryFold(), clock=parts.clock, dice=parts.dice, writer=WRITER)
 
 
@@ -36,7 +41,7 @@ def verify(domain: Domain = "", config: ConfigOption = None, json: JsonOption = 
 
     async def work() -> list[Finding]:
         async with Components(load_settings(config)).on_store() as parts:
-            return await verified(_log(parts, domain).reader)
+            return await verified((await _log(parts, domain)).reader)
 
     wrong = run(work())
     if json:
@@ -54,7 +59,7 @@ def rebuild(domain: Domain = "", config: ConfigOption = None, json: JsonOption =
 
     async def work() -> Remade[DirectoryState]:
         async with Components(load_settings(config)).on_store() as parts:
-            return await rebuilt(_log(parts, domain))
+            return await rebuilt(await _log(parts, domain))
 
     done = run(work())
     if json:

@@ -19,6 +19,7 @@ from merpati.tracing import FINAL, Trace, find
 from merpati.tracing import trace as trace_of
 
 GOOD, LATE, BAD, PLAIN = "green", "yellow", "red", "cyan"
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 COLOURS = {
     What.STORED: GOOD,
     What.RELAYED: GOOD,
@@ -65,7 +66,9 @@ def command(
     ] = "",
     sender: Annotated[str, typer.Option("--from", metavar="A", help="Envelope sender.")] = "",
     recipient: Annotated[str, typer.Option("--to", metavar="B", help="Recipient.")] = "",
-    since: Annotated[str, typer.Option(metavar="T", help="A span ago (2h, 3d) or an ISO 8601 time.")] = "1d",
+    since: Annotated[
+        str, typer.Option(metavar="T", help="A span ago (2h, 3d) or an ISO 8601 time (UTC, unless it has a zone).")
+    ] = "1d",
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -90,11 +93,16 @@ def command(
         raise typer.Exit(1)
 
 
+def span(text: str) -> float | None:
+    """Seconds of a span such as `2h` or `1.5d`; None if it is none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    return float(match[1]) * UNITS[match[2]] if match else None
+
+
 def moment(text: str) -> float:
     """Seconds since 1970 from `2h` (that long ago) or an ISO 8601 time, UTC unless it says otherwise."""
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text):
-        units = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-        return SystemClock().time() - float(match[1]) * units[match[2]]
+    if (ago := span(text)) is not None:
+        return SystemClock().time() - ago
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:

@@ -30,7 +30,8 @@ def test_a_mailbox_is_shown_and_kept(shell: Shell) -> None:
     assert [one["commit"] for one in log] == [2] and log[0]["did"] == {"born": 1}
     assert "born" in shell.run("mailbox log ann@here.test").stdout
     assert json.loads(shell.run("mailbox compact ann@here.test --json").stdout)["commits"] == 1
-    assert json.loads(shell.run("mailbox vacuum ann@here.test --keep 1d --json").stdout)["packs"] == 0
+    for window in ("1d", "1.5d", "2w"):  # as for --at
+        assert json.loads(shell.run(f"mailbox vacuum ann@here.test --keep {window} --json").stdout)["packs"] == 0
     assert shell.run("mailbox verify ann@here.test").stdout.startswith("0 messages")
     assert json.loads(shell.run("mailbox show ann@here.test --commit 2 --folder INBOX --json").stdout) == {
         "commit": 2,
@@ -135,9 +136,12 @@ def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
     assert json.loads(shell.run("mailbox show ann@here.test --json").stdout)["folders"][0]["messages"] == 2
     assert shell.run("mailbox rebuild ann@here.test").returncode == 0
     assert lost.exists() and last.exists()
-    for which in ("", " here.test"):
+    shell.good("domain add empty.test")
+    for which in ("", " here.test", " empty.test"):
         assert "nothing is wrong" in shell.run(f"domain verify{which}").stdout
         assert json.loads(shell.run(f"domain rebuild{which} --json").stdout)["exact"]
+    for verb in ("verify", "rebuild"):
+        assert "no domain hree.test" in shell.bad(f"domain {verb} hree.test")
 
 
 @pytest.mark.parametrize("bus", ["kafka://127.0.0.1:{closed}", "sqlite:"])

@@ -10,10 +10,10 @@ import typer
 from merpati.cli.common import ConfigOption, JsonOption, load_settings, print_json, run, say
 from merpati.cli.mailbox.common import Address, app, mailbox, tell
 from merpati.cli.progress import progress, requests_in
+from merpati.cli.trace import span
 from merpati.components import Components
 from merpati.errors import Permanent
 from merpati.events import longest_reference
-from merpati.settings import UNITS, seconds
 from merpati.upkeep.blobs import BlobVacuum
 from merpati.upkeep.everything import Cleaned, clean_everything, clean_mailbox
 
@@ -44,14 +44,15 @@ def vacuum(
     """Remove what no state in the window needs."""
 
     async def work() -> Cleaned:
-        if keep[-1:] not in UNITS or not keep[:-1].isdigit():
-            raise Permanent(f"{keep} is no span such as 7d")
+        window = span(keep)
+        if window is None:
+            raise Permanent(f"{keep} is no span such as 7d or 12h")
         if everything == bool(address):
             raise Permanent("say which mailbox, or --all")
         if everything:
-            return await _everything(config, seconds(keep), dry_run)
+            return await _everything(config, window, dry_run)
         async with mailbox(config, address) as account:
-            return await clean_mailbox(account, seconds(keep), dry_run=dry_run)
+            return await clean_mailbox(account, window, dry_run=dry_run)
 
     done = run(work())
     counts = {"packs": done.packs, "snapshots": done.snapshots, "objects": done.objects, "bytes": done.bytes}
