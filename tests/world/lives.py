@@ -111,13 +111,15 @@ class Lives:
         message = Append("INBOX", letter(number), cause=cause)
         if large(number):
             message = as_large(number, await account.put_large(_pieces(large_part(number)[1])), cause)
-        await account.append([message])
+        (put,) = await account.append([message])
+        self._told.placed.append((number, put.folder, put.uid))
 
     async def _append_twin(self, node: Node, dice: SeededDice) -> None:
         """An APPEND of a client that is byte for byte what another may be writing at the same moment."""
         number = TWINS[int(dice.uniform(0, len(TWINS)))]
         self._told.tried[number] += 1
-        await node.do(lambda account: account.append([Append("Archive", letter(number), date=1.0)]))
+        (put,) = await node.do(lambda account: account.append([Append("Archive", letter(number), date=1.0)]))
+        self._told.placed.append((number, put.folder, put.uid))
         self._told.appended[number] += 1
 
     async def _flag(self, account: MailAccount, dice: SeededDice) -> None:
@@ -231,7 +233,7 @@ class Lives:
         self._told.done["read"] += 1
 
     async def _look(self, account: MailAccount, dice: SeededDice) -> None:
-        before = account.log.tip.number if account.log.tip else 0
+        before = max(self._told.acknowledged, account.log.tip.number if account.log.tip else 0)
         name = one_of(dice, FOLDERS)
         view = await account.folder(name, fresh=True)
         self._told.check_state(account, before)

@@ -30,6 +30,8 @@ class Told:
     """… and how often it was acknowledged."""
     believed: list[tuple[int, bytes]] = field(default_factory=list)
     """Commits, by number and id, that a process held for durable and its own."""
+    placed: list[tuple[int, int, int]] = field(default_factory=list)
+    """Message, and the folder and UID that its append was answered with."""
     flagged: list[tuple[int, int, int, str]] = field(default_factory=list)
     """MODSEQ, folder, UID, flag of what a STORE acknowledged."""
     expunged: set[tuple[int, int]] = field(default_factory=set)
@@ -53,16 +55,21 @@ class Told:
         """A process holds this commit for durable and its own."""
         self.believed.append((number, id_in(data, "")))
 
+    @property
+    def acknowledged(self) -> int:
+        """The last commit that anybody holds for durable: whoever begins to read now must see it."""
+        return max((number for number, _ in self.believed), default=0)
+
     def check_body(self, body: bytes, where: str) -> None:
         if body != letter(number_of(body)):
             self.say(f"V2: {where} is not what was sent")
 
     def check_state(self, account: MailAccount, before: int = 0) -> None:
-        """Whatever anybody knows is what the log had come to at some commit; and never an older one than before."""
+        """Whatever anybody knows is what the log had come to at some commit; and never an older one than `before`."""
         tip = account.log.tip
         assert tip is not None
         if tip.number < before:
-            self.say(f"V4: a process went back from {before} to {tip.number}")
+            self.say(f"V4: {tip.number} was shown when {before} was known")
         if tip.id != self.history.id(tip.number):
             self.say(f"V6: two histories at {tip.number}")
         elif fingerprint(tip.state) != self.history.print_at(tip.number):
@@ -80,6 +87,9 @@ def judged_promises(told: Told) -> None:
         if history.id(number) != identity:
             told.say(f"V5: commit {number} was acknowledged and is not in the log")
     _judge_uids(told)
+    for message, folder, uid in told.placed:
+        if not history.is_at(letter(message), folder, uid):
+            told.say(f"V5: message {message} was never UID {uid} of folder {folder}")
     for modseq, folder, uid, flag in told.flagged:
         _judge_flag(told, modseq, folder, uid, flag)
     for folder, uid in told.expunged:
@@ -113,6 +123,7 @@ def _judge_flag(told: Told, modseq: int, folder: int, uid: int, flag: str) -> No
 def _judge_uids(told: Told) -> None:
     """V3: in each folder and at each commit UIDs rise, none was another message before, and all are below UIDNEXT."""
     known: dict[int, Folder] = {}
+    named: dict[tuple[str, int, int], tuple[int, int]] = {}
     for number in range(2, told.history.last().number + 1):
         tip = told.history.at(number)
         assert tip is not None
@@ -120,6 +131,7 @@ def _judge_uids(told: Told) -> None:
             before = known.get(key)
             if before is not folder:
                 _judge_folder(told, before, folder, number)
+                _judge_name(told, folder, named, number)
                 known[key] = folder
 
 
@@ -128,11 +140,21 @@ def _judge_folder(told: Told, before: Folder | None, folder: Folder, number: int
     uids = list(columns.uids[:count])
     if uids != sorted(set(uids)) or (uids and uids[-1] >= folder.uidnext):
         told.say(f"V3: UIDs of folder {folder.id} do not rise at {number}")
+    if before is not None and folder.modseq < before.modseq:
+        told.say(f"V4: the MODSEQ of folder {folder.id} fell at {number}")
     if before is not None and (folder.uidvalidity < before.uidvalidity or folder.uidnext < before.uidnext):
         told.say(f"V3: UIDNEXT or UIDVALIDITY of folder {folder.id} fell at {number}")
     for row, uid in enumerate(uids):
         if told.history.messages[folder.id, uid] != (columns.commits[row], columns.offsets[row]):
             told.say(f"V3: UID {uid} of folder {folder.id} was used again at {number}")
+
+
+def _judge_name(told: Told, folder: Folder, named: dict[tuple[str, int, int], tuple[int, int]], number: int) -> None:
+    """RFC 9051 section 2.3.1.1: what was seen under a name, a UIDVALIDITY and a UID is one message for ever."""
+    for uid in folder.columns.uids[: folder.columns.length]:
+        message = told.history.messages[folder.id, uid]
+        if named.setdefault((folder.name, folder.uidvalidity, uid), message) != message:
+            told.say(f"V3: UID {uid} of {folder.name} was used again at {number}")
 
 
 def judged_counts(told: Told, there: Counter[int]) -> None:

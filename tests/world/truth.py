@@ -84,6 +84,12 @@ class History:
             self._prints[number] = fingerprint(tip.state) if tip else None
         return self._prints[number]
 
+    def is_at(self, body: bytes, folder: int, uid: int) -> bool:
+        """Whether a message that rode in its commit was ever there; of large ones, whether one was."""
+        self.last()
+        commit, offset = self.messages.get((folder, uid), (0, 0))
+        return offset >= LARGE or (commit > 0 and self._truth.commits[commit][0].startswith(body, offset))
+
     def _take(self, commit: Commit[Change]) -> None:
         before = self._tips[-1]
         if commit.after != before.id:
