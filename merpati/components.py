@@ -64,11 +64,14 @@ class Components:
         await self.close()
 
     @asynccontextmanager
-    async def on_store(self) -> AsyncIterator[Self]:
+    async def on_store(self, *, cached: bool = True) -> AsyncIterator[Self]:
         """For an operator's tools: a bus that is away, or that has no room, holds none of them up.
 
-        What they commit is made known if the bus can be reached.
+        What they commit is made known if the bus can be reached.  Not `cached`: all is read from the store itself.
         """
+        if not cached:
+            store = msgspec.structs.replace(self.settings.store, cache=0)
+            self.settings = msgspec.structs.replace(self.settings, store=store)
         try:
             await self._ensure_bucket()
             yield self

@@ -40,7 +40,7 @@ def verify(domain: Domain = "", config: ConfigOption = None, json: JsonOption = 
     """Read everything of a directory and say what is wrong; exit status 1 if anything is."""
 
     async def work() -> list[Finding]:
-        async with Components(load_settings(config)).on_store() as parts:
+        async with Components(load_settings(config)).on_store(cached=False) as parts:
             return await verified((await _log(parts, domain)).reader)
 
     wrong = run(work())
@@ -58,7 +58,7 @@ def rebuild(domain: Domain = "", config: ConfigOption = None, json: JsonOption =
     """Make a directory anew from its log, around damage.  Nothing is written over; status 1 if anything is lost."""
 
     async def work() -> Remade[DirectoryState]:
-        async with Components(load_settings(config)).on_store() as parts:
+        async with Components(load_settings(config)).on_store(cached=False) as parts:
             return await rebuilt(await _log(parts, domain))
 
     done = run(work())

@@ -5,6 +5,7 @@ From the outside in: the disk cache (S3 only), the retries, the meter, the store
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from merpati.ids import Dice
 from merpati.objects.api import ObjectStore
 from merpati.objects.cache import CachedStore
 from merpati.objects.files import FilesStore
-from merpati.objects.location import s3_location
+from merpati.objects.location import S3Location, s3_location
 from merpati.objects.memory import MemoryStore
 from merpati.objects.metered import MeteredStore, Observe
 from merpati.objects.retry import RetryingStore
@@ -43,8 +44,14 @@ def open_store(
         store = MeteredStore(store, clock, observe)
     store = RetryingStore(store, clock, dice)
     if cache and url.startswith("s3:"):
-        store = CachedStore(store, data / "cache", cache, observe=cached)
+        folder = data / "cache" / _of_bucket(s3_location(url, environment))
+        store = CachedStore(store, folder, cache, observe=cached)
     return store
+
+
+def _of_bucket(place: S3Location) -> str:
+    """A folder for each bucket: the logs of a directory have the same keys in all."""
+    return hashlib.blake2b(f"{place.endpoint} {place.bucket}".encode(), digest_size=8).hexdigest()
 
 
 def _engine(url: str, data: Path, clock: Clock, environment: Mapping[str, str]) -> ObjectStore:

@@ -36,10 +36,10 @@ FolderName = Annotated[str, typer.Option(metavar="NAME", help="Only this folder.
 
 @asynccontextmanager
 async def mailbox(
-    config: str | None, address: str, says: Callable[[], str] | None = None
+    config: str | None, address: str, says: Callable[[], str] | None = None, *, cached: bool = True
 ) -> AsyncIterator[MailAccount]:
     """The mailbox of an address; `says` tells how far the work on it has come, else the requests to the store do."""
-    async with Components(load_settings(config)).on_store() as parts:
+    async with Components(load_settings(config)).on_store(cached=cached) as parts:
         entry = await parts.directory.account(address)
         if entry is None:
             raise await _missing(parts.directory, address)

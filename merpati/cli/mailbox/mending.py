@@ -80,7 +80,7 @@ def verify(address: Address, config: ConfigOption = None, json: JsonOption = Fal
     """Read everything and say what is wrong, and what is lost by it; exit status 1 if anything is."""
 
     async def work() -> Audited:
-        async with mailbox(config, address) as account:
+        async with mailbox(config, address, cached=False) as account:  # a good copy on this disk proves nothing
             return await audited(account)
 
     found = run(work())
@@ -102,7 +102,7 @@ def rebuild(address: Address, config: ConfigOption = None, json: JsonOption = Fa
     """Make a mailbox anew from its log, around damage.  Nothing is written over; status 1 if anything is lost."""
 
     async def work() -> Rebuilt:
-        async with mailbox(config, address) as account:
+        async with mailbox(config, address, cached=False) as account:
             return await rebuilt(account)
 
     done = run(work())
