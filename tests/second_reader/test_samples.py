@@ -23,6 +23,7 @@ from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.objects.files import FilesStore
 from merpati.telemetry import Metrics
 from tests.second_reader.fold import VERBS
+from tests.second_reader.growing import grow
 from tests.second_reader.lives import ACCOUNT
 from tests.second_reader.log import Log
 from tests.second_reader.objects import Bucket
@@ -117,3 +118,20 @@ async def test_merpati_finds_the_directories(sample: tuple[str, Path]) -> None:
             entry["address"] for entry in expected["a.test"][kind].values()
         )
     await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not asyncio.current_task()))
+
+
+async def test_what_a_later_writer_adds_at_the_end_of_arrays_is_passed_over(sample: tuple[str, Path]) -> None:
+    _, root = sample
+    before = {number: read_mailbox(root, ACCOUNT, number) for number in range(3, 55, 7)}
+    assert grow(root / "accounts" / ACCOUNT) > 40
+    account = await account_of(root)
+    travel = Travel(account.log.reader)
+    for number, expected in before.items():
+        assert_same(read_mailbox(root, ACCOUNT, number), expected)
+        assert_same(await shown(account, (await travel.state_at(number)).state), expected)
+    assert (await audited(account)).wrong == ()
+    await account.append([Append("INBOX", b"Subject: new\r\n\r\n")])
+    await account.compact()
+    again = await account_of(root)
+    assert again.log.tip is not None
+    assert_same(read_mailbox(root, ACCOUNT), await shown(again, again.log.tip.state))
