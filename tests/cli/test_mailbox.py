@@ -3,9 +3,13 @@
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
 
 import pytest
 
+from merpati.cli.mailbox.message import readable
 from tests.cli.test_commands import PASSWORD, Shell
 from tests.servers import free_port
 
@@ -68,6 +72,9 @@ def test_a_mailbox_goes_out_and_comes_in_as_a_maildir(shell: Shell) -> None:
         ("mailbox show ann@here.test --folder None", "no such folder"),
         ("mailbox restore ann@here.test", "say which time"),
         ("mailbox restore ann@here.test --commit 2 --uid 1", "--uid needs --folder"),
+        ("mailbox show ann@here.test --uid 1", "--uid needs --folder"),
+        ("mailbox show ann@here.test --folder INBOX --uid 1", "INBOX has no UID 1 in this state"),
+        ("mailbox show ann@here.test --folder INBOX --uid 1 --json", "which is no JSON"),
         ("mailbox vacuum ann@here.test --keep soon", "no span"),
     ],
 )
@@ -104,6 +111,36 @@ def test_what_is_shown_or_brought_back_says_of_which_commit_and_time(shell: Shel
     assert (unknown.returncode, unknown.stdout.splitlines()[1:]) == (1, ["inbox had no UID 99 then"])
     done = json.loads(shell.run(f"{line} --uid 99 --json").stdout)
     assert (done["commit"], done["messages"], done["unknown"]) == (shown["commit"], 0, [99])
+
+
+def test_a_message_is_printed_byte_for_byte_as_a_state_of_then_has_it(shell: Shell) -> None:
+    raw = b"Subject: one\r\n\r\nw\xc3\xb6rds \xff\x1b[31m\r\nno end"
+    (shell.folder / "old" / "cur").mkdir(parents=True)
+    (shell.folder / "old" / "cur" / "1.a:2,").write_bytes(raw)
+    before = shell.json("mailbox show ann@here.test")["commit"]
+    shell.good("mailbox import ann@here.test old")
+    line = [sys.executable, "-m", "merpati", "mailbox", "show", "ann@here.test", "--folder", "inbox", "--uid", "1"]
+    assert subprocess.run(line, cwd=shell.folder, capture_output=True, timeout=100).stdout == raw
+    then = shell.run(f"mailbox show ann@here.test --folder INBOX --uid 1 --commit {before}")
+    assert then.returncode == 1 and "INBOX has no UID 1 in this state" in then.stderr
+
+
+async def test_on_a_terminal_a_message_is_text_that_commands_nothing() -> None:
+    raw = "Subject: x\r\n\r\ncolumn\tcolumn\r\nw\u00f6rds \x1b[31mred\u202e\r\nno end \u00f6".encode() + b"\xff"
+
+    async def pieces(size: int) -> AsyncIterator[bytes]:
+        for start in range(0, len(raw), size):
+            yield raw[start : start + size]
+
+    for size in (1, 2, 7, 1000):
+        lines = [line async for line in readable(pieces(size))]
+        assert lines == [
+            "Subject: x\n",
+            "\n",
+            "column  column\n",
+            "w\u00f6rds \ufffd[31mred\ufffd\n",
+            "no end \u00f6\ufffd\n",
+        ]
 
 
 def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:

@@ -9,7 +9,9 @@ import typer
 
 from merpati.cli.common import ConfigOption, JsonOption, err, print_json, run, say
 from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, as_of, mailbox, past_of, unreadable, when
+from merpati.cli.mailbox.message import print_message
 from merpati.cli.tables import print_table
+from merpati.errors import Permanent
 from merpati.log.api import Commit, Tip
 from merpati.log.travel import Travel
 from merpati.mailbox.account import MailAccount
@@ -59,10 +61,14 @@ def show(
     folder: FolderName = "",
     at: At = "",
     commit: Number = None,
+    uid: Annotated[int | None, typer.Option(metavar="UID", help="Print this message of --folder itself.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the folders of a mailbox, or the messages of one, now or as of an earlier time."""
+    """Show the folders of a mailbox, the messages of one, or a message itself, now or as of an earlier time."""
+    if uid is not None:
+        run(_print(config, address, folder, uid, at, commit, json))
+        return
 
     async def work() -> tuple[Tip[MailState], str, list[dict[str, Any]]]:
         async with mailbox(config, address) as account:
@@ -88,6 +94,18 @@ def show(
     if lacking:
         say(f"merpati: {lacking}", "red", to=err)
         raise typer.Exit(1)
+
+
+async def _print(
+    config: str | None, address: str, folder: str, uid: int, at: str, commit: int | None, json: bool
+) -> None:
+    if not folder:
+        raise Permanent("--uid needs --folder")
+    if json:
+        raise Permanent("--uid prints the message itself, which is no JSON")
+    async with mailbox(config, address) as account:
+        tip = await past_of(account, at, commit)
+        await print_message(account, tip.state, folder, uid)
 
 
 async def _messages(account: MailAccount, state: MailState, name: str) -> list[dict[str, Any]]:
