@@ -156,8 +156,14 @@ class _StandardError:
             return
 
 
-def configure_logging(*, json: bool = False, debug: bool = False, stream: TextIO | None = None) -> None:
-    """One line for each fact, on standard error: `time level event key=value …`, or JSON with the same keys."""
+def configure_logging(
+    *, json: bool = False, debug: bool = False, quiet: bool = False, stream: TextIO | None = None
+) -> None:
+    """One line for each fact, on standard error: `time level event key=value …`, or JSON with the same keys.
+
+    `quiet`: only what somebody should do something about.
+    """
+    level = logging.WARNING if quiet else logging.DEBUG if debug else logging.INFO
     out: Any = stream or _StandardError()
     renderer: Any = (
         structlog.processors.JSONRenderer()
@@ -172,7 +178,7 @@ def configure_logging(*, json: bool = False, debug: bool = False, stream: TextIO
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )

@@ -32,7 +32,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
     ] = False,
 ) -> None:
-    configure_logging()  # standard output is for what was asked; `serve` says more about it
+    configure_logging(quiet=True)  # a command says itself what it did; `serve` logs what it does
 
 
 app.command("demo")(demo.command)

@@ -1,4 +1,4 @@
-"""`merpati mailbox verify|restore|rebuild ADDRESS`: what is wrong with a mailbox, what it had, and making it anew."""
+"""`merpati mailbox restore|rebuild ADDRESS`: what a mailbox had, and making it anew."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ from merpati.cli.common import ConfigOption, JsonOption, counted, print_json, ru
 from merpati.cli.mailbox.common import Address, At, Number, app, as_of, mailbox, past_of
 from merpati.errors import Permanent
 from merpati.log.api import Tip
-from merpati.mailbox.auditing import Audited, audited
 from merpati.mailbox.rebuilding import Rebuilt, rebuilt
 from merpati.mailbox.restoring import Restored, restored
 from merpati.mailbox.state import MailState
-
-REBUILD = (
-    "`merpati mailbox rebuild` makes the mailbox anew around this; what is damaged stays in the store until a vacuum"
-    " finds that nothing in its window needs it"
-)
 
 
 @app.command("restore")
@@ -73,28 +67,6 @@ def _tell_left(done: Restored, folder: str | None) -> None:
         say(f"{name} is damaged now: rebuild the mailbox, or bring it back --beside", "red")
     for uid in done.unknown:
         say(f"{folder} had no UID {uid} then", "red")
-
-
-@app.command("verify")
-def verify(address: Address, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Read everything and say what is wrong, and what is lost by it; exit status 1 if anything is."""
-
-    async def work() -> Audited:
-        async with mailbox(config, address, cached=False) as account:  # a good copy on this disk proves nothing
-            return await audited(account)
-
-    found = run(work())
-    if json:
-        print_json(found)
-    else:
-        of = f", of {found.of}" if found.messages < found.of else ""
-        say(f"{counted(found.messages, 'message')} read and right{of}")
-        for each in found.wrong:
-            say(str(each), "red")
-        if found.wrong:
-            say(REBUILD)
-    if found.wrong:
-        raise typer.Exit(1)
 
 
 @app.command("rebuild")
