@@ -7,13 +7,14 @@ where it was: an address holds for ever, a place does not (rule P4).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from merpati.log.api import Damaged
 from merpati.log.frame import PREAMBLE, TRAILER
 from merpati.log.lately import Lately
 from merpati.log.packs import Address, Place, index_of, unpacked_frame
+from merpati.log.reach import covered, foundation
 from merpati.log.reading import Moment, Reader
 from merpati.log.remains import found_packs
 from merpati.log.snapshots import PackEntry, Snapshot
@@ -62,6 +63,21 @@ class Attachments:
         if found is None:
             raise packed or NotFound("neither the commit nor a pack has these bytes", key=key)
         return found
+
+    async def staying(self, addresses: Collection[Address]) -> set[Address]:
+        """P9: those that stay as long as the state has them: the newest snapshot names them, or their commits go on.
+
+        Raises `Damaged` if that snapshot cannot be had.
+        """
+        newest = await foundation(self._reader)
+        stay = {address for address in addresses if address[0] > covered(newest)}
+        for entry in newest.packs if newest else ():
+            wanted = {address for address in addresses if entry.first <= address[0] <= entry.last} - stay
+            try:
+                stay |= wanted & (await self._index(entry)).keys() if wanted else set()
+            except (NotFound, Damaged):
+                continue
+        return stay
 
     async def _unnamed(self) -> list[PackEntry]:
         packs = [entry async for entry in found_packs(self._reader, self._packs)]

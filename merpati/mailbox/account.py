@@ -5,7 +5,7 @@ Made by `Mailboxes` and shared by every session of the account.  Decides nothing
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeVar
@@ -190,6 +190,10 @@ class MailAccount:
         """A large body of an earlier state, as it is to be referred to now (V7).  Raises `BodyMissing`."""
         key = await self._preparing.lasting(body.key, Digest(body.digest.hex()))
         return body if key == body.key else LargeBody(key, body.digest, body.size, body.without)
+
+    async def staying(self, attachments: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Attachments of an earlier state that may be referred to now (P9).  Raises `Damaged`."""
+        return await self._bodies.staying(attachments)
 
     # ---- keeping
 

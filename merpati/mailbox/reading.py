@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 from merpati.ids import Digest
@@ -96,6 +96,10 @@ class Bodies:
         if key:
             return await self._range(key, start, end)
         return (await self._attachment(large.commit, large.offset, large.length))[start:end]
+
+    async def staying(self, attachments: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        """P9: of attachments by commit and offset, those that another state may refer to.  Raises `Damaged`."""
+        return await self._attachments.staying(attachments)
 
     async def _attachment(
         self, commit: int, offset: int, length: int, right: Callable[[bytes], bool] | None = None

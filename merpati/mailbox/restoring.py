@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from merpati.ids import Digest
 from merpati.log.api import Damaged
 from merpati.mailbox.account import MailAccount
+from merpati.mailbox.bodies import Address, LargePlace
 from merpati.mailbox.changes import Kept
+from merpati.mailbox.flags import names_of
 from merpati.mailbox.folder import Folder
 from merpati.mailbox.names import normalised
 from merpati.mailbox.state import MailState
-from merpati.mailbox.values import BodyMissing
+from merpati.mailbox.values import Append, BodyMissing, Large, NoSuchFolder
 from merpati.mailbox.verbs.restore import NOWHERE
 from merpati.mailbox.views import FolderAt
 
@@ -48,7 +51,7 @@ async def restored(
         try:
             async for batch, missing in _batches(account, each, past, uids):
                 lost += missing
-                messages += await account.restore(batch, each.keywords, target)
+                messages += await _brought(account, batch, each.keywords, target)
         except Damaged:
             if folder:
                 raise
@@ -92,3 +95,59 @@ async def _kept(account: MailAccount, view: FolderAt, row: int) -> Kept:
     large = (place.offset, place.length, await account.lasting(place.body)) if place else None
     flags, date = view.flags[row], view.dates[row]
     return Kept(flags, date, address.size, address.commit, address.offset, address.check, NOWHERE, summary, large)
+
+
+async def _brought(account: MailAccount, batch: Sequence[Kept], keywords: Sequence[str], target: str) -> int:
+    """Put messages into a folder, as copies; but written anew if their bytes are about to go (P9).  How many came."""
+    attachments = {_attachment(kept) for kept in batch}
+    try:
+        stay = await account.staying(attachments)
+    except Damaged:  # then nobody can tell
+        stay = set()
+    copies = [kept for kept in batch if _attachment(kept) in {*stay, NOWHERE}]
+    anew = [kept for kept in batch if _attachment(kept) not in {*stay, NOWHERE}]
+    came = await account.restore(copies, keywords, target) if copies else 0
+    there = await _there(account, target) if anew else set()
+    for kept in anew:
+        address = _address(kept)
+        if not _names(address) & there:
+            flags = names_of(kept.flags, keywords)
+            message = Append(target, await _content(account, address), flags, kept.date)
+            came += len(await account.append([message], create=True))
+    return came
+
+
+def _attachment(kept: Kept) -> tuple[int, int]:
+    """Where bytes of a message stand in the log; NOWHERE if all of it is an object of its own."""
+    if kept.large is None:
+        return kept.commit, kept.offset
+    offset, length, _ = kept.large
+    return (kept.commit, offset) if length else NOWHERE
+
+
+def _address(kept: Kept) -> Address:
+    place = LargePlace(kept.commit, kept.offset, *kept.large) if kept.large else None
+    return Address(kept.commit, kept.offset, kept.size, kept.check, place)
+
+
+async def _content(account: MailAccount, address: Address) -> bytes | Large:
+    place = address.large
+    if place is None:
+        return await account.body(address)
+    prefix = await account.body_range(address, 0, place.length)
+    return Large(place.body.key, Digest(place.body.digest.hex()), place.body.size, prefix, place.body.without)
+
+
+async def _there(account: MailAccount, name: str) -> set[object]:
+    """What the messages of a folder are known by."""
+    try:
+        view = await account.folder(name, fresh=True)
+    except NoSuchFolder:
+        return set()
+    return {known for row in range(view.exists) for known in _names(view.body(row))}
+
+
+def _names(address: Address) -> set[object]:
+    """By what a message is known: its address, and its bytes, for one that was written anew has another address."""
+    content = address.large.body.digest if address.large else address.check
+    return {address.email_id, (address.size, content)}

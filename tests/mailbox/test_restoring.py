@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
+import pytest
+
 from merpati.clock import ManualClock
 from merpati.log.reading import GRACE
 from merpati.log.travel import Travel
 from merpati.mailbox.account import MailAccount
-from merpati.mailbox.api import Append
+from merpati.mailbox.api import Append, Large
 from merpati.mailbox.restoring import Restored, restored
 from merpati.mailbox.state import MailState
 from merpati.objects.memory import MemoryStore
 from tests.mailbox.worlds import ACCOUNT, fresh, mail, mailboxes, messages
+
+DAY = 86_400.0
 
 
 async def past_of(account: MailAccount, number: int) -> MailState:
@@ -79,3 +85,41 @@ async def test_what_is_lost_is_counted_and_the_rest_comes_back() -> None:
     (blob,) = [info.key async for info in store.list("blobs/")]
     await store.delete([blob])
     assert await restored(account, await past_of(account, number)) == Restored(2, 3, 1)
+
+
+@pytest.mark.parametrize("first", [False, True])
+async def test_what_comes_back_though_its_pack_is_about_to_go_does_not_go_with_it(first: bool) -> None:
+    """P9: from before the window, or expunged again within it; nothing names the pack once the window has moved on."""
+    clock = ManualClock(19_676 * DAY)
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    rest, prefix = mail("large")[20:], mail("large")[:20]
+    body = await account.put_large(pieces(rest))
+    large = Append("INBOX", Large(body.key, body.digest, body.size, prefix), ("$large",), 5.0)
+    await account.append([*messages(1, 2, 3, flags=("$a",)), large])
+    number = account.view().number
+    await account.expunge("INBOX", [1, 2, 4], only_deleted=False)
+    await account.compact()
+    if first:
+        await clock.advance(2 * DAY)
+        assert (await restored(account, await past_of(account, number), folder="INBOX")).messages == 3
+        number = account.view().number
+        await account.expunge("INBOX", [5, 6, 7], only_deleted=False)
+    await clock.advance(8 * DAY - 2 * DAY * first)
+    assert await account.reclaim() == 1
+    past = await past_of(account, number)
+    assert (await restored(account, past, folder="INBOX")).messages == 3
+    assert (await restored(account, past, folder="INBOX")).messages == 0
+    before = await everything(account)
+    for _ in range(9):
+        await clock.advance(DAY)
+        await account.create(f"f{clock.time()}")
+        await account.compact()
+        await account.reclaim()
+        await account.vacuum()
+    after = (await everything(fresh(store, clock, 7)))["INBOX"]
+    assert after == before["INBOX"] and (mail("large"), ("$large",)) in after and (mail(2), ("$a",)) in after
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    yield data
