@@ -305,6 +305,35 @@ async def test_a_writer_that_meets_a_stalled_one_where_its_own_commit_was_does_n
     assert (await words_log(store, clock).read()).state.count("mine") == 1
 
 
+async def test_a_commit_is_unknown_while_the_floor_cannot_be_asked_and_the_view_is_old() -> None:
+    """F3, C7: it is in the store, but whether it counts nobody can say."""
+    clock = ManualClock()
+    silent = Swallowed(MemoryStore(clock))
+    log = words_log(silent, clock)
+    await log.read()
+    silent.go.set()
+    silent.deaf = True
+    await clock.advance(GRACE / 2 + 1)
+    with pytest.raises(Unknown):
+        await log.commit(adding("perhaps"))
+    silent.deaf = False
+    assert (await log.read()).state == ("perhaps",)
+
+
+async def test_what_follows_a_commit_is_known_from_before_it_was_sent() -> None:
+    """F3: another may have followed it at once, while the answer took its time."""
+    clock = ManualClock()
+
+    class Slow(WrappedStore):
+        async def create(self, key: str, data: bytes) -> None:
+            await super().create(key, data)
+            await clock.advance(100.0)
+
+    log = words_log(Slow(MemoryStore(clock)), clock)
+    await log.commit(adding("a"))
+    assert log._opened is not None and log._opened.known.age(clock) >= 100.0
+
+
 async def test_a_damaged_snapshot_is_passed_over_while_the_commits_are_there() -> None:
     clock = ManualClock()
     store = MemoryStore(clock)

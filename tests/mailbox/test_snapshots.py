@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merpati.clock import ManualClock
+from merpati.ids import SeededDice
 from merpati.log.keeping import COMPACTION, EVERY
 from merpati.log.snapshots import read_snapshot
 from merpati.mailbox.account import MailAccount
@@ -201,6 +202,43 @@ async def test_a_snapshot_that_meets_a_lost_summary_is_written_all_the_same() ->
     with pytest.raises(BodyMissing):
         await store.delete(list(await sizes(store, LAYOUT.commits)))
         await envelopes(fresh(store))
+
+
+async def test_a_snapshot_written_after_damage_was_met_takes_over_nothing_of_the_damaged_one() -> None:
+    """R5: who had met it would else name the damaged chunk for ever."""
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    await account.append(messages(1, 2))
+    await account.keep_snapshot()
+    before = await sizes(store, f"{LAYOUT.prefix}/chunk/")
+    await account.create("new")
+    await account.keep_snapshot()
+    for key in set(await sizes(store, f"{LAYOUT.prefix}/chunk/")) - set(before):
+        await store.put(key, b"x")
+    other = fresh(store, clock, 5)
+    await other.append(messages(3))
+    await other.keep_snapshot()
+    reader = fresh(store, clock, 6)
+    assert (await reader.refresh()).messages == 3
+    assert reader.log.reader.broken.damage is None
+
+
+async def test_nothing_is_built_upon_a_snapshot_of_another_log() -> None:
+    """B2: its packs and pasts are none of ours."""
+    clock = ManualClock()
+    stores = [MemoryStore(clock), MemoryStore(clock)]
+    accounts = [await mailboxes(store, clock, SeededDice(seed)).open(ACCOUNT) for seed, store in enumerate(stores)]
+    for account in accounts:
+        await account.append(messages(1))
+        await account.keep_snapshot()
+        await account.append(messages(2))
+    await accounts[1].compact()
+    await stores[0].put(LAYOUT.snapshot(4), await stores[1].get(LAYOUT.snapshot(4)))
+    await accounts[0].append(messages(3))
+    await accounts[0].keep_snapshot()
+    newest = await accounts[0].log.reader.newest_head()
+    assert newest is not None and (newest.number, newest.packs, newest.pasts) == (5, (), ())
 
 
 def test_a_run_of_summaries_gives_back_what_it_was_given() -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
+
 from merpati.clock import ManualClock
 from merpati.log.travel import Travel
 from merpati.objects.api import ObjectStore
@@ -67,21 +69,24 @@ async def test_a_vacuum_with_a_longer_window_keeps_what_one_with_a_shorter_has_l
 
 
 class Sleeper(WrappedStore):
-    """Sleeps before it reads the first chunks: a process that is stopped, or a machine that is suspended."""
+    """Sleeps before it reads the first of some objects: a process that is stopped, or a machine that is suspended."""
 
-    def __init__(self, inner: ObjectStore, sleep: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, inner: ObjectStore, part: str, sleep: Callable[[], Coroutine[Any, Any, None]]) -> None:
         super().__init__(inner)
+        self._part = part
         self._sleep = sleep
         self._slept: asyncio.Task[None] | None = None
 
     async def get(self, key: str) -> bytes:
-        if "/chunk/" in key:
+        if self._part in key:
             self._slept = self._slept or asyncio.ensure_future(self._sleep())
             await self._slept
         return await super().get(key)
 
 
-async def test_who_slept_while_reading_a_snapshot_that_has_gone_since_begins_again() -> None:
+@pytest.mark.parametrize("rounds", [3, 8])
+@pytest.mark.parametrize("part", ["/snap/", "/chunk/"])
+async def test_who_slept_while_reading_a_snapshot_that_has_gone_since_begins_again(part: str, rounds: int) -> None:
     """Found by the simulated world: the log seemed damaged, and was read without the part that was "missing"."""
     clock = ManualClock(19_676 * DAY)
     store = MemoryStore(clock)
@@ -92,13 +97,14 @@ async def test_who_slept_while_reading_a_snapshot_that_has_gone_since_begins_aga
     async def meanwhile() -> None:
         await account.append(messages(3))
         await account.expunge("INBOX", [1], only_deleted=False)
-        for _ in range(3):
+        for _ in range(rounds):  # in the end neither snapshot nor past leads from the log's beginning
             await account.compact()
             await clock.advance(2 * HOUR)
             await account.append(messages("more"))
+            await account.reclaim(HOUR)
             await account.vacuum(HOUR)
 
-    sleeper = fresh(Sleeper(store, meanwhile), clock)
+    sleeper = fresh(Sleeper(store, part, meanwhile), clock)
     view = await sleeper.refresh()
-    assert view.messages == 5
+    assert view.messages == 2 + rounds
     assert sleeper.log.damage is None and sleeper.log.reader.broken.damage is None
