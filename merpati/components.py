@@ -29,6 +29,7 @@ from merpati.errors import Misconfigured
 from merpati.events import Changed, TopicSpec, encode, topic_specs
 from merpati.events.topics import PROCESSING_TIER
 from merpati.ids import SystemDice
+from merpati.log.sound import sound
 from merpati.mailbox.api import MailboxLimits
 from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.net.addresses import Network, parse_networks, parse_server
@@ -132,7 +133,7 @@ class Components:
         wanted = self.settings.store
         return open_store(
             wanted.url, data=self.settings.data_path, clock=self.clock, dice=self.dice, observe=observe,
-            cache=wanted.cache, cached=cached,
+            cache=wanted.cache, cached=cached, sound=sound,
         )  # fmt: skip
 
     @cached_property

@@ -1,8 +1,9 @@
 """A decorator that keeps immutable objects on this node's disk, shared by its processes, under a byte limit.
 
 An entry is one file, written aside and renamed, with its digest at its end: a torn or foreign file is a miss.  The
-least recently used go first; any process may be the one that removes them.  It is only a cache: nothing here is
-fsynced, any file may vanish at any moment, and an error of the disk is a miss, never a failure of the read.
+least recently used go first, and what nobody has read for a week; any process may be the one that removes them.  It is
+only a cache: nothing here is fsynced, any file may vanish at any moment, and an error of the disk is a miss, never a
+failure of the read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
+from merpati.clock import Clock
 from merpati.objects.api import ObjectStore
 from merpati.objects.wrapped import WrappedStore
 
@@ -35,18 +37,26 @@ SHELF = 64 << 20
 MOST_SHELVES = 4096
 LARGEST_SHARE = 8
 """An object above an eighth of a folder's share is not kept."""
-TALLY_SHARE = 64
-"""A process says so whenever it has written a 64th of a folder's share."""
-SWEEP_AFTER = 4
+TALLY_SHARE = 512
+"""A process says so whenever it has written so small a part of a folder's share: with many processes that adds up."""
+SWEEP_AFTER = 32
 """Such words of all processes after which the folder is measured again."""
-HIGH, LOW = 0.8, 0.7
+HOLD_AFTER = 80
+"""Such words after which nothing more is kept until it has been: whoever measures may be slow, or stopped."""
+HIGH, LOW = 0.75, 0.65
 """Above the one part of the limit a sweep begins to remove, down to the other; what is written meanwhile fits too."""
 RESPITE = 200
 """Objects that are not kept after the disk has refused one."""
+UNREAD = 7 * 86_400.0
+"""Seconds after which an object goes that nobody has read again: its account may have been deleted."""
+LOOK = 86_400.0
+"""Seconds between two looks for those."""
 
 _IMMUTABLE = re.compile(r"(?:accounts/[^/]+/(?:log|snap|chunk|pack|past)|blobs)/")
 _LOCK = "sweep.lock"
 """Held by who measures; its length is what was said since."""
+_LOOKED = "looked"
+"""As old as the last look for what nobody reads."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -63,13 +73,20 @@ class CachedStore(WrappedStore):
         inner: ObjectStore,
         folder: Path,
         limit: int,
+        clock: Clock,
+        *,
         keeps: Callable[[str], bool] = immutable,
+        sound: Callable[[str, bytes], bool] = lambda key, data: True,
         observe: Observe | None = None,
     ) -> None:
-        """`observe` is told of each read of what can be kept, and is there: whether it was kept."""
+        """`sound` tells of a key and its bytes whether they are what was written: else they are not kept.
+
+        `observe` is told of each read of what can be kept, and is there: whether it was kept.
+        """
         super().__init__(inner)
-        self._disk = _Disk(folder, limit)
+        self._disk = _Disk(folder, limit, clock)
         self._keeps = keeps
+        self._sound = sound
         self._observe = observe or (lambda hit: None)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="cache")
 
@@ -80,7 +97,8 @@ class CachedStore(WrappedStore):
         hit = found is not None
         if found is None:
             found = await self._inner.get(key)
-            await self._keep(key, found)
+            if self._sound(key, found):
+                await self._keep(key, found)
         self._observe(hit)
         return found
 
@@ -116,12 +134,14 @@ class CachedStore(WrappedStore):
 class _Disk:
     """All folders.  Methods block, but for `takes`, and never raise for what the disk does."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, clock: Clock) -> None:
         shelves = max(1, min(MOST_SHELVES, limit // SHELF))
         self._folder = folder
         self._shelves = [_Shelf(f"{folder}/{number:03x}", limit // shelves) for number in range(shelves)]
         self._respite = 0
         self._tidy = False
+        self._clock = clock
+        self._looked = 0.0
 
     def takes(self, data: bytes) -> bool:
         """Whether it is worth a try."""
@@ -132,10 +152,19 @@ class _Disk:
 
     def read(self, name: str) -> bytes | None:
         digest = _hashed(name)
+        now = self._clock.time()
         try:
+            if not 0 <= now - self._looked < LOOK:
+                self._looked = now
+                self._retire(now)
             return self._shelf(digest).read(name, digest)
         except OSError:
             return None
+
+    def _retire(self, now: float) -> None:
+        """Once a day, by whichever process comes first."""
+        for shelf in self._shelves:
+            shelf.retire(now)
 
     def read_range(self, key: str, name: str, start: int, end: int) -> bytes | None:
         """The entry of the range, or that part of the entry of the whole object."""
@@ -182,6 +211,7 @@ class _Shelf:
         self._limit = limit
         self._names = count()
         self._untold = limit  # the first write measures what others left
+        self._holding = False
 
     def takes(self, size: int) -> bool:
         return size <= self._limit // LARGEST_SHARE
@@ -198,6 +228,10 @@ class _Shelf:
         return body if _digest(name, body) == data[-DIGEST:] else None
 
     def write(self, name: str, digest: bytes, data: bytes) -> None:
+        if self._holding and self._told() >= HOLD_AFTER:
+            self._sweep()
+            if self._told() >= HOLD_AFTER:
+                return
         aside = f"{self.folder}/{os.getpid()}-{id(self):x}-{next(self._names)}"
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         try:
@@ -213,6 +247,21 @@ class _Shelf:
             raise
         self._tell(_taken(len(data) + DIGEST))
 
+    def retire(self, now: float) -> None:
+        """Remove what nobody has read for long, unless another process has looked today."""
+        looked = f"{self.folder}/{_LOOKED}"
+        try:
+            if 0 <= now - os.stat(looked).st_mtime < LOOK:
+                return
+        except FileNotFoundError:
+            if not os.path.isdir(self.folder):
+                return
+        with open(looked, "ab", buffering=0) as mark:
+            os.utime(mark.fileno(), (now, now))
+        for used, _, path in self._files():
+            if used < now - UNREAD:
+                _remove(path)
+
     def forget(self, digest: bytes) -> None:
         _remove(f"{self.folder}/{digest.hex()}")
 
@@ -223,10 +272,18 @@ class _Shelf:
         if not words:
             return
         with open(f"{self.folder}/{_LOCK}", "ab", buffering=0) as tally:
-            tally.write(b"." * min(words, SWEEP_AFTER))
-            enough = os.fstat(tally.fileno()).st_size >= SWEEP_AFTER
-        if enough:
+            tally.write(b"." * min(words, HOLD_AFTER))
+            told = os.fstat(tally.fileno()).st_size
+        self._holding = told >= HOLD_AFTER
+        if told >= SWEEP_AFTER:
             self._sweep()
+
+    def _told(self) -> int:
+        """The words since the folder was measured."""
+        try:
+            return os.stat(f"{self.folder}/{_LOCK}").st_size
+        except FileNotFoundError:
+            return 0
 
     def _sweep(self, *, full: bool = False) -> None:
         """Remove the least recently used until the folder is well under its limit, or a `full` disk has room again."""
@@ -253,7 +310,7 @@ class _Shelf:
                     stat = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if entry.name != _LOCK:
+                if entry.name not in (_LOCK, _LOOKED):
                     found.append((stat.st_mtime, _taken(stat.st_size), entry.path))
         return found
 

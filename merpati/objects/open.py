@@ -32,12 +32,13 @@ def open_store(
     observe: Observe | None = None,
     cache: int = 0,
     cached: Callable[[bool], None] | None = None,
+    sound: Callable[[str, bytes], bool] = lambda key, data: True,
     environment: Mapping[str, str] = os.environ,
 ) -> ObjectStore:
     """The store of `[store] url`.  `data` holds `objects` (for `file:`) and `cache` (`cache` bytes of it, for S3).
 
-    `observe` is told of every request (see `metered`), `cached` of every read by the cache.  Raises `Misconfigured`;
-    reaches nothing yet but the folder.
+    `observe` is told of every request (see `metered`), `cached` of every read by the cache, `sound` is asked what that
+    may keep.  Raises `Misconfigured`; reaches nothing yet but the folder.
     """
     store = _engine(url, data, clock, environment)
     if observe is not None:
@@ -45,7 +46,7 @@ def open_store(
     store = RetryingStore(store, clock, dice)
     if cache and url.startswith("s3:"):
         folder = data / "cache" / _of_bucket(s3_location(url, environment))
-        store = CachedStore(store, folder, cache, observe=cached)
+        store = CachedStore(store, folder, cache, clock, sound=sound, observe=cached)
     return store
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import io
 import os
 import signal
@@ -15,11 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from merpati.clock import ManualClock
+from merpati.clock import ManualClock, SystemClock
 from merpati.ids import SeededDice
+from merpati.log.sound import sound
+from merpati.mailbox.api import Append
+from merpati.objects.api import NotFound
 from merpati.objects.cache import BLOCK, DIGEST, RESPITE, CachedStore
 from merpati.objects.memory import MemoryStore
 from merpati.objects.metered import MeteredStore
+from tests.mailbox.worlds import ACCOUNT, mail, mailboxes, messages
 from tests.servers.installed import ROOT
 
 LIMIT = 1 << 20
@@ -43,7 +48,7 @@ async def filled(count: int) -> MemoryStore:
 
 async def read_much(folder: Path, seed: int) -> None:
     """What each of the processes does: `python -m tests.objects.test_cache FOLDER SEED`."""
-    store, dice = CachedStore(await filled(400), folder, LIMIT), SeededDice(seed)
+    store, dice = CachedStore(await filled(400), folder, LIMIT, SystemClock()), SeededDice(seed)
     for _ in range(READS):
         number = int(dice.uniform(0, 400))
         assert await store.get(name(number)) == content(number), number
@@ -88,7 +93,7 @@ def test_processes_that_share_a_cache_stay_under_its_limit_together_also_when_ki
 async def test_a_range_of_an_object_that_was_read_whole_costs_no_request(tmp_path: Path) -> None:
     seen: list[str] = []
     inner = MeteredStore(await filled(5), ManualClock(), lambda operation, outcome, seconds: seen.append(operation))
-    store = CachedStore(inner, tmp_path, LIMIT)
+    store = CachedStore(inner, tmp_path, LIMIT, SystemClock())
     await store.get(name(4))
     for start, end in ((0, 10), (100, 400), (600, 5000), (9000, 9001)):
         assert await store.get_range(name(4), start, end) == content(4)[start:end]
@@ -101,7 +106,7 @@ class FullDisk(io.FileIO):
     room = 0
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
-        if len(data) < DIGEST:  # what processes tell each other
+        if str(self.name).endswith("sweep.lock"):  # what processes tell each other
             return super().write(data)
         if FullDisk.room <= 0:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -117,7 +122,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> type[FullDisk]:
 
 
 async def test_on_a_full_disk_reads_go_on_and_what_is_old_makes_room(tmp_path: Path, full_disk: type[FullDisk]) -> None:
-    store = CachedStore(await filled(RESPITE + 60), tmp_path, LIMIT)
+    store = CachedStore(await filled(RESPITE + 60), tmp_path, LIMIT, SystemClock())
     full_disk.room = 40
     for number in range(20):
         assert await store.get(name(number)) == content(number)
@@ -133,7 +138,7 @@ async def test_on_a_full_disk_reads_go_on_and_what_is_old_makes_room(tmp_path: P
 
 async def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder was to be")
-    store = CachedStore(await filled(3), tmp_path / "cache", LIMIT)
+    store = CachedStore(await filled(3), tmp_path / "cache", LIMIT, SystemClock())
     for number in (1, 2, 1):
         assert await store.get(name(number)) == content(number)
         assert await store.get_range(name(number), 1, 9) == content(number)[1:9]
@@ -141,15 +146,89 @@ async def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> No
 
 
 async def test_what_a_cache_of_another_limit_has_left_goes(tmp_path: Path) -> None:
-    large = CachedStore(await filled(300), tmp_path, 1 << 30)
+    large = CachedStore(await filled(300), tmp_path, 1 << 30, SystemClock())
     for number in range(300):
         await large.get(name(number))
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / "old").write_bytes(b"x" * LIMIT)
-    small = CachedStore(await filled(300), tmp_path, LIMIT)
+    small = CachedStore(await filled(300), tmp_path, LIMIT, SystemClock())
     assert await small.get(name(1)) == content(1)
     assert taken(tmp_path) <= LIMIT
     assert [path.name for path in tmp_path.iterdir()] == ["000"]
+
+
+async def test_a_machine_with_many_processes_stays_under_the_limit_too(tmp_path: Path) -> None:
+    """What each had written without saying so added up."""
+    inner = await filled(600)
+    stores = [CachedStore(inner, tmp_path, LIMIT, SystemClock()) for _ in range(48)]
+    most = 0
+    for number in range(600):
+        await stores[number % len(stores)].get(name(number))
+        most = max(most, taken(tmp_path)) if number % 5 == 0 else most
+    assert LIMIT // 2 < most <= LIMIT
+    for store in stores:
+        await store.close()
+
+
+async def test_while_whoever_measures_is_stopped_nothing_more_is_kept(tmp_path: Path) -> None:
+    store = CachedStore(await filled(600), tmp_path, LIMIT, SystemClock())
+    await store.get(name(0))
+    lock = os.open(tmp_path / "000" / "sweep.lock", os.O_WRONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    for number in range(600):
+        assert await store.get(name(number)) == content(number)
+    assert LIMIT // 8 < taken(tmp_path) < LIMIT // 4
+    os.close(lock)
+    for _ in range(2):
+        for number in range(600):
+            assert await store.get(name(number)) == content(number)
+    assert LIMIT // 2 < taken(tmp_path) <= LIMIT
+
+
+async def test_what_nobody_reads_for_a_week_goes_whoever_looks(tmp_path: Path) -> None:
+    """It may be the mail of an account that was deleted, and no other mail may come to push it out."""
+    clock = ManualClock(start=time.time())
+    inner, day = await filled(3), 86_400.0
+    store, other = (CachedStore(inner, tmp_path, LIMIT, clock) for _ in range(2))
+
+    def age() -> None:
+        for path in tmp_path.rglob("*"):
+            if len(path.name) == 40:
+                used = path.stat().st_mtime - day
+                os.utime(path, (used, used))
+
+    for number in range(3):
+        await store.get(name(number))
+    await inner.delete([name(1)])
+    for _ in range(8):
+        age()
+        await clock.advance(day + 1)
+        await other.get(name(0))
+    assert len([path for path in tmp_path.rglob("*") if len(path.name) == 40]) == 1
+    assert await store.get(name(0)) == content(0)
+    assert await store.get(name(2)) == content(2)
+    with pytest.raises(NotFound):
+        await store.get(name(1))
+
+
+async def test_what_came_garbled_is_read_again_and_not_remembered(tmp_path: Path) -> None:
+    store = MemoryStore(ManualClock())
+    account = await mailboxes(store).open(ACCOUNT)
+    await account.append(messages(1, 2))
+    await account.append([Append("INBOX", mail("large", 300_000))])
+    await account.compact()
+    whole = [info.key async for info in store.list("")]
+    assert {key.split("/")[-2] for key in whole} == {"log", "snap", "chunk", "pack", "past", "floor", "blobs"}
+    for key in whole:
+        right = await store.get(key)
+        spoiled = right[:-1] + bytes([right[-1] ^ 1])
+        assert sound(key, right)
+        await store.put(key, spoiled)
+        cache = CachedStore(store, tmp_path, 1 << 26, ManualClock(), sound=sound)
+        assert await cache.get(key) == spoiled
+        await store.put(key, right)
+        assert await cache.get(key) == right
+        await cache.close()
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ async def test_the_meter_sees_each_request_and_how_it_ended() -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path.name != "sweep.lock"]
+    return [path for path in folder.rglob("*") if path.is_file() and path.name not in ("sweep.lock", "looked")]
 
 
 IMMUTABLE = "accounts/a/log/00000000000000000002"
@@ -141,7 +141,7 @@ async def test_an_immutable_object_is_read_once_by_all_processes_of_a_node(tmp_p
     inner = MeteredStore(MemoryStore(ManualClock()), ManualClock(), seen)
     await inner.create(IMMUTABLE, b"commit" * 100)
     hits: list[bool] = []
-    stores = [CachedStore(inner, tmp_path, 1 << 20, observe=hits.append) for _ in range(2)]
+    stores = [CachedStore(inner, tmp_path, 1 << 20, ManualClock(), observe=hits.append) for _ in range(2)]
     for store in stores * 2:
         assert await store.get(IMMUTABLE) == b"commit" * 100
         assert await store.get_range(IMMUTABLE, 3, 9) == b"mitcom"
@@ -152,7 +152,7 @@ async def test_an_immutable_object_is_read_once_by_all_processes_of_a_node(tmp_p
 
 
 async def test_what_is_not_there_is_not_remembered_as_missing(tmp_path: Path) -> None:
-    store = CachedStore(MemoryStore(ManualClock()), tmp_path, 1 << 20)
+    store = CachedStore(MemoryStore(ManualClock()), tmp_path, 1 << 20, ManualClock())
     with pytest.raises(NotFound):
         await store.get(IMMUTABLE)
     await store.create(IMMUTABLE, b"now")
@@ -163,7 +163,7 @@ async def test_what_is_not_there_is_not_remembered_as_missing(tmp_path: Path) ->
 async def test_a_torn_or_foreign_cache_file_is_a_miss(tmp_path: Path, spoil: bytes | None) -> None:
     inner = MemoryStore(ManualClock())
     await inner.create(IMMUTABLE, b"the commit")
-    store = CachedStore(inner, tmp_path, 1 << 20)
+    store = CachedStore(inner, tmp_path, 1 << 20, ManualClock())
     await store.get(IMMUTABLE)
     (file,) = entries(tmp_path)
     file.write_bytes(file.read_bytes()[:-3] if spoil is None else spoil)
@@ -176,7 +176,7 @@ async def test_the_cache_stays_under_its_limit_and_keeps_what_was_used_last(tmp_
     names = [f"accounts/a/log/{number:020}" for number in range(100)]
     for name in names:
         await inner.create(name, b"x" * 5000)
-    store = CachedStore(inner, tmp_path, limit)
+    store = CachedStore(inner, tmp_path, limit, ManualClock())
     for name in names:
         await store.get(name)
         await store.get(names[0])
@@ -190,7 +190,7 @@ async def test_the_cache_stays_under_its_limit_and_keeps_what_was_used_last(tmp_
 
 
 async def test_what_is_deleted_through_the_cache_is_gone_from_it(tmp_path: Path) -> None:
-    store = CachedStore(MemoryStore(ManualClock()), tmp_path, 1 << 20)
+    store = CachedStore(MemoryStore(ManualClock()), tmp_path, 1 << 20, ManualClock())
     await store.create(IMMUTABLE, b"1")
     await store.get(IMMUTABLE)
     await store.delete([IMMUTABLE])

@@ -248,7 +248,7 @@ class Node:
         )
         store = RetryingStore(GatedStore(store, self.process), clock, SeededDice(seeds[2]))
         if self._cache is not None:
-            store = CachedStore(store, self._cache, CACHE)
+            store = CachedStore(store, self._cache, CACHE, around.clock)
         self.boxes = BentMailboxes(
             around.missing,
             around.believed,
