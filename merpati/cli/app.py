@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +12,8 @@ import typer
 from merpati import __version__
 from merpati.cli import check, demo, directory, directory_mending, mailbox, serve, trace
 from merpati.telemetry import configure_logging
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name="merpati",
@@ -48,5 +53,12 @@ app.add_typer(mailbox.app, name="mailbox")
 
 
 def main() -> None:
-    """What the installed script `merpati` calls."""
-    app()
+    """What the installed script `merpati` calls.  An output that cannot be written is no bug."""
+    try:
+        app()
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where what is left in its buffer goes
+        sys.stderr.write(f"merpati: the output cannot be written: {error.strerror}\n")
+        sys.exit(1)

@@ -102,5 +102,7 @@ def fail(failure: MerpatiError) -> typer.Exit:
 def print_json(value: object, *, aside: bool = False) -> None:
     """One JSON document and a new line on standard output, or on standard error if that has something else."""
     to = sys.stderr if aside else sys.stdout
-    to.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    rest = memoryview(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    while rest:  # with PYTHONUNBUFFERED this is the file itself, which may take a part only
+        rest = rest[to.buffer.write(rest) :]
     to.flush()

@@ -1,13 +1,17 @@
 """What strangers write (subjects, names of folders) on an operator's terminal, and tables that stay tables."""
 
 import io
+import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from merpati.cli.common import say
+from merpati.cli.common import print_json, say
 from merpati.cli.tables import print_table
 from tests.cli.test_commands import PASSWORD, Shell
 
@@ -57,3 +61,44 @@ def test_a_mailbox_of_hostile_names_and_subjects_is_shown(tmp_path: pathlib.Path
     assert "[|bold]         1" in shell.good("mailbox show ann@here.test")
     assert shell.good("mailbox show ann@here.test --folder [|bold]").endswith("  [/red] offer\n")
     assert "no account [/x]@here.test" in shell.bad("mailbox show [/x]@here.test")
+
+
+class Narrow(io.RawIOBase):
+    """A file that takes a little at a time, as a pipe may, without Python's buffer before it."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        part = bytes(data)[:7]  # type: ignore[call-overload]
+        self.taken += part
+        return len(part)
+
+
+def test_json_is_written_whole_to_an_output_without_a_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = Narrow()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, write_through=True))  # type: ignore[type-var]
+    print_json({"folders": list(range(100))})
+    assert json.loads(narrow.taken) == {"folders": list(range(100))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("line", ["account list", "account list --json"])
+def test_an_output_that_takes_no_more_is_told_in_a_line(tmp_path: pathlib.Path, line: str, unbuffered: str) -> None:
+    def run(stdout: object) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-m", "merpati", *line.split()]
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        return subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=stdout, stderr=subprocess.PIPE)  # type: ignore[call-overload, no-any-return]
+
+    with open("/dev/full", "wb") as full:
+        process = run(full)
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (1, b"merpati: the output cannot be written: No space left on device\n")
+    process = run(subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait(60)) == (b"", 1)

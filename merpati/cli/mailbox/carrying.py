@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import IO, Annotated, cast
 
 import msgspec
 import typer
@@ -109,7 +109,7 @@ def _writer(
 ) -> Writer:
     if target == STANDARD and sys.stdout.isatty():
         raise Permanent("this is not for a terminal: send it to a file or a program")
-    place = sys.stdout.buffer if target == STANDARD else Path(target)
+    place = _standard_output() if target == STANDARD else Path(target)
     if form == Form.ARCHIVE:
         head = head_of(address, account.id, tip, folders, complete=not folder)
         return ArchiveWriter(place, head, folders)
@@ -118,6 +118,12 @@ def _writer(
     if isinstance(place, Path):
         return MaildirWriter(place)
     raise Permanent("to standard output goes an archive, or with --folder an mbox")
+
+
+def _standard_output() -> IO[bytes]:
+    """With PYTHONUNBUFFERED it is the file itself, which may take a part of what is written and say nothing."""
+    output = sys.stdout.buffer
+    return cast(IO[bytes], io.BufferedWriter(output) if isinstance(output, io.RawIOBase) else output)
 
 
 async def _export_all(config: str | None, folder: Path) -> Carried:
