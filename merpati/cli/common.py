@@ -53,9 +53,9 @@ def say(text: str, style: str = "", *, to: Console = out) -> None:
     to.print(Text(harmless(text), style))
 
 
-def counted(many: int, thing: str) -> str:
+def counted(many: int, thing: str, things: str = "") -> str:
     """`1 message`, `2 messages`."""
-    return f"{many} {thing}" if many == 1 else f"{many} {thing}s"
+    return f"{many} {thing if many == 1 else things or f'{thing}s'}"
 
 
 def print_line(line: Text, *, to: Console = out) -> None:

@@ -34,6 +34,7 @@ def test_a_mailbox_is_shown_and_kept(shell: Shell) -> None:
     assert [one["commit"] for one in log] == [2] and log[0]["did"] == {"born": 1}
     assert "born" in shell.run("mailbox log ann@here.test").stdout
     assert json.loads(shell.run("mailbox compact ann@here.test --json").stdout)["commits"] == 1
+    assert shell.good("mailbox vacuum ann@here.test --dry-run").startswith("nothing was removed; this is what would go")
     for window in ("1d", "1.5d", "2w"):  # as for --at
         assert json.loads(shell.run(f"mailbox vacuum ann@here.test --keep {window} --json").stdout)["packs"] == 0
     assert shell.run("mailbox verify ann@here.test").stdout.startswith("0 messages")
@@ -100,6 +101,8 @@ def test_what_is_shown_or_brought_back_says_of_which_commit_and_time(shell: Shel
     shell.good("mailbox import ann@here.test In.mbox --folder INBOX")
     (shown,) = (one for one in shell.json("mailbox log ann@here.test") if one["did"] == {"added": 1})
     first, heading, *_ = shell.good("mailbox show ann@here.test --at 0s").splitlines()
+    for one in shell.json("mailbox log ann@here.test"):  # a time that is copied leads to its commit
+        assert shell.json(f"mailbox show ann@here.test --at {one['at']}")["commit"] == one["commit"]
     assert first == f"as of commit {shown['commit']}, {shown['at']}" and heading.split()[0] == "folder"
     assert shell.good("mailbox show ann@here.test --at 2020-09-13") == "before the first commit\n"
     back = shell.good(f"mailbox restore ann@here.test --commit {shown['commit']} --beside Then").splitlines()

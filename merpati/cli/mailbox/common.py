@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +18,7 @@ from merpati.clock import SystemClock
 from merpati.components import Components
 from merpati.directory.log_directory import LogDirectory
 from merpati.errors import Permanent
-from merpati.log.api import EMPTY, Tip
+from merpati.log.api import EMPTY, Commit, Tip
 from merpati.log.travel import Travel
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.state import MailState
@@ -86,11 +87,16 @@ def as_of(tip: Tip[MailState]) -> str:
     """Which state this is."""
     if tip.number == EMPTY:
         return "before the first commit"
-    return f"as of commit {tip.number}, {when(tip.at)}"
+    return f"as of commit {tip.number}, {made_at(tip)}"
 
 
 def when(seconds_since_1970: float) -> str:
     return datetime.fromtimestamp(seconds_since_1970, UTC).isoformat(timespec="seconds")
+
+
+def made_at(tip: Tip[Any] | Commit[Any]) -> str:
+    """The time of a commit, in milliseconds and rounded up: given to --at it leads to this commit."""
+    return datetime.fromtimestamp(math.ceil(tip.at * 1000) / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def tell(done: dict[str, int], as_json: bool) -> None:

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from merpati.cli.common import ConfigOption, JsonOption, err, print_json, run, say
-from merpati.cli.mailbox.common import Address, At, FolderName, Number, app, as_of, mailbox, past_of, unreadable, when
+from merpati.cli.mailbox.common import (
+    Address,
+    At,
+    FolderName,
+    Number,
+    app,
+    as_of,
+    made_at,
+    mailbox,
+    past_of,
+    unreadable,
+    when,
+)
 from merpati.cli.mailbox.message import print_message
 from merpati.cli.tables import print_table
 from merpati.errors import Permanent
@@ -42,7 +54,7 @@ def show_log(
     async def work() -> list[dict[str, Any]]:
         async with mailbox(config, address) as account:
             return [
-                {"commit": commit.number, "at": when(commit.at), "writer": writer, "did": _said(commit)}
+                {"commit": commit.number, "at": made_at(commit), "writer": writer, "did": _said(commit)}
                 async for commit, writer in Travel(account.log.reader).commits(since)
             ]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from merpati.cli.common import ConfigOption, JsonOption, load_settings, print_json, run, say
+from merpati.cli.common import ConfigOption, JsonOption, counted, load_settings, print_json, run, say
 from merpati.cli.mailbox.common import Address, app, mailbox, tell
 from merpati.cli.progress import progress, requests_in
 from merpati.cli.trace import span
@@ -56,6 +56,8 @@ def vacuum(
 
     done = run(work())
     counts = {"packs": done.packs, "snapshots": done.snapshots, "objects": done.objects, "bytes": done.bytes}
+    if dry_run and not json:
+        say("nothing was removed; this is what would go (which packs would shrink is not looked into)")
     if everything:
         _tell_all(done, counts, json)
     else:
@@ -85,7 +87,9 @@ def _tell_all(done: Cleaned, counts: dict[str, int], as_json: bool) -> None:
         print_json({"mailboxes": done.mailboxes, **counts, "accounts": purged, "blobs": bodies, "failures": failures})
     else:
         for name, part in (
-            (f"{done.mailboxes} mailboxes", counts), ("removed accounts", purged), ("large bodies", bodies)
+            (counted(done.mailboxes, "mailbox", "mailboxes"), counts),
+            ("removed accounts", purged),
+            ("large bodies", bodies),
         ):  # fmt: skip
             say(f"{name}: " + "  ".join(f"{key} {count}" for key, count in part.items()))
         for what, why in done.failures:
