@@ -71,6 +71,13 @@ def _say(entry: DomainEntry | AccountEntry | AliasEntry, verb: str, as_json: boo
         say(f"{verb} {name}")
 
 
+def _tell_lacking(lacking: str) -> None:
+    """A list that damage cuts short is not taken for the whole."""
+    if lacking:
+        say(f"merpati: {lacking}; see `merpati domain verify` and `rebuild`", "red", to=err)
+        raise typer.Exit(1)
+
+
 def _removed(name: str, as_json: bool) -> None:
     if as_json:
         print_json({"removed": name})
@@ -98,15 +105,16 @@ def domain_add(
 def domain_list(config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the domains."""
 
-    async def work() -> list[DomainEntry]:
+    async def work() -> tuple[list[DomainEntry], str]:
         async with Components(load_settings(config)).on_store() as parts:
-            return await parts.directory.domains()
+            return await parts.directory.domains(), parts.directory.lacking
 
-    entries = run(work())
+    entries, lacking = run(work())
     if json:
         print_json(entries)
     else:
         print_table(["domain", "catch-all"], [[entry.name, entry.catch_all] for entry in entries])
+    _tell_lacking(lacking)
 
 
 @domain.command("show")
@@ -205,16 +213,18 @@ def account_list(
         _list_removed(of, config, json)
         return
 
-    async def work() -> list[AccountEntry]:
+    async def work() -> tuple[list[AccountEntry], str]:
         async with Components(load_settings(config)).on_store() as parts:
-            return await parts.directory.accounts(of)
+            return await parts.directory.accounts(of), parts.directory.lacking
 
-    entries = [_shown(entry) for entry in run(work())]
+    found, lacking = run(work())
+    entries = [_shown(entry) for entry in found]
     if json:
         print_json(entries)
     else:
         rows = [[e.address, e.id, "yes" if e.enabled else "no", e.quota or "none"] for e in entries]
         print_table(["address", "id", "enabled", "quota"], rows)
+    _tell_lacking(lacking)
 
 
 def _list_removed(of: str, config: str | None, as_json: bool) -> None:

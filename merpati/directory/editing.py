@@ -109,6 +109,14 @@ class Editing:
         found = [entry for state in await self._states(domain) for entry in state.aliases.values()]
         return sorted(found, key=lambda entry: (domain_of(entry.address), entry.address))
 
+    @property
+    def lacking(self) -> str:
+        """What is not in the lists that were asked for, because of damage, in words; nothing if they are whole."""
+        for remembered in self._shelf.values():
+            if remembered.log.damage is not None:
+                return f"the directory cannot be read to its end: {remembered.log.damage}"
+        return ""
+
     # ---- removed accounts: `Removals`
 
     async def removed(self, domain: str = "") -> list[RemovedEntry]:

@@ -94,24 +94,15 @@ class LogDirectory(Editing):
 
     async def resolve(self, address: str) -> Resolution:
         """Where mail for `address` goes.  Raises `Unavailable`."""
-        found = await self._answer(lambda: resolve(self, address))
-        if not found.known and await self._looked_again(address):
-            found = await self._answer(lambda: resolve(self, address))
-        return found
+        return await self._sure(lambda: resolve(self, address), lambda found: found.known, address)
 
     async def account(self, address: str) -> AccountEntry | None:
         """The account of exactly this address (case and plus detail aside).  Raises `Unavailable`."""
-        found = await self._answer(lambda: find_account(self, address))
-        if found is None and await self._looked_again(address):
-            found = await self._answer(lambda: find_account(self, address))
-        return found
+        return await self._sure(lambda: find_account(self, address), lambda found: found is not None, address)
 
     async def may_send_as(self, account: AccountEntry, address: str) -> bool:
         """Whether the account owns `address`.  Raises `Unavailable`."""
-        may = await self._answer(lambda: may_send_as(self, account.id, address))
-        if not may and await self._looked_again(address):
-            may = await self._answer(lambda: may_send_as(self, account.id, address))
-        return may
+        return await self._sure(lambda: may_send_as(self, account.id, address), bool, address)
 
     async def domains(self) -> list[DomainEntry]:
         """Every domain, by name.  Raises `Unavailable`."""
@@ -161,18 +152,30 @@ class LogDirectory(Editing):
             if remembered.state is None or remembered.age > STALE:
                 raise
 
-    async def _looked_again(self, address: str) -> bool:
-        """Whether something was read anew that may turn a no into a yes.  Raises `Unavailable`: then it is no no."""
+    async def _sure(self, ask: Callable[[], T], yes: Callable[[T], bool], address: str) -> T:
+        """A yes from what is known, a no from what was just read.  Raises `Unavailable`: then it is no no."""
+        found = await self._answer(ask)
+        if yes(found):
+            return found
+        remembered = await self._deciding(address)
+        if remembered is None:
+            return found
+        if remembered.age > FRESH:
+            await remembered.refresh()
+            found = await self._answer(ask)
+            remembered = await self._deciding(address)
+        if not yes(found) and remembered is not None and remembered.log.damage is not None:
+            raise Unavailable("directory unavailable", log=remembered.id, failure=str(remembered.log.damage))
+        return found
+
+    async def _deciding(self, address: str) -> Remembered | None:
+        """The log on which a no about an address rests; none if it is no address."""
         try:
             domain = parts_of(address)[1]
         except Permanent:
-            return False
+            return None
         ours = await self._answer(lambda: domain in self.ours)
-        remembered = self._open(log_of(domain) if ours else INSTALLATION)
-        if remembered.age <= FRESH:
-            return False
-        await remembered.refresh()
-        return True
+        return self._open(log_of(domain) if ours else INSTALLATION)
 
     def _forget_unused(self) -> None:
         by_use = sorted(self._shelf.values(), key=lambda remembered: remembered.used)

@@ -208,6 +208,11 @@ class Log(Protocol[S, C]):
         """The newest state this process knows, or None before the first read.  Costs nothing."""
         ...
 
+    @property
+    def damage(self) -> Damaged | None:
+        """Why the log cannot be read beyond `tip`, if that is so."""
+        ...
+
     async def read(self) -> Tip[S]:
         """A strong read: at least as new as the moment of the call.
 

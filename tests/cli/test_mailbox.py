@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from merpati.cli.mailbox.message import readable
+from merpati.directory.editing import log_of
+from merpati.log import layout
 from tests.cli.test_commands import PASSWORD, Shell
 from tests.servers import free_port
 
@@ -199,3 +201,18 @@ def test_a_mailbox_is_looked_after_while_the_bus_cannot_be_used(shell: Shell, bu
     for line in ("mailbox restore ann@here.test --commit 3 --beside Then", "mailbox rebuild ann@here.test"):
         assert shell.run(line).returncode == 0
     assert shell.run("account add bob@here.test", PASSWORD).stdout == "added bob@here.test\n"
+
+
+def test_a_list_and_a_backup_that_a_damaged_directory_cuts_short_are_not_taken_for_whole(shell: Shell) -> None:
+    shell.good("account add bob@here.test", PASSWORD)
+    domain = layout.log_of(log_of("here.test")).prefix
+    last = max((shell.folder / "data" / "objects" / domain / "log").iterdir())
+    last.write_bytes(last.read_bytes()[:-1])
+    for line in ("account list", "account list --json", "mailbox export --all backup"):
+        done = shell.run(line)
+        assert done.returncode == 1 and "ann@here.test" in done.stdout + str(list(shell.folder.glob("backup/*"))), line
+        assert f"log/{last.name}" in done.stdout + done.stderr
+    assert "directory unavailable" in shell.bad("mailbox show bob@here.test")
+    assert "here.test" in shell.good("domain list")
+    assert shell.run("domain rebuild here.test").returncode == 1
+    assert "ann@here.test" in shell.good("account list")

@@ -11,7 +11,7 @@ from merpati.directory.fold import DirectoryFold
 from merpati.directory.state import DirectoryChange, DirectoryState
 from merpati.errors import Unavailable
 from merpati.ids import AccountId
-from merpati.log.api import EMPTY, Commit, Decision, Outcome, Part, Tip
+from merpati.log.api import EMPTY, Commit, Damaged, Decision, Outcome, Part, Tip
 
 FOLD = DirectoryFold()
 
@@ -36,6 +36,7 @@ class SharedLog:
         self.bucket = bucket
         self.id = log_id
         self.tip: Tip[DirectoryState] | None = None
+        self.damage: Damaged | None = None
 
     async def read(self) -> Tip[DirectoryState]:
         self.bucket.reads[self.id] += 1

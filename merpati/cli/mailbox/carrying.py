@@ -141,6 +141,8 @@ async def _export_all(config: str | None, folder: Path) -> Carried:
                 except MerpatiError as error:
                     one = Carried(failed=1, notes=(str(error),))
                 done = done.with_account(entry.address, one)
+        if lacking := parts.directory.lacking:
+            done = msgspec.structs.replace(done, failed=done.failed + 1, notes=(*done.notes, lacking))
     return done
 
 
