@@ -69,6 +69,25 @@ async def test_a_renamed_tree_keeps_its_messages_uids_and_ids(account: MailAccou
     assert after["x/y/b"].exists == 1
 
 
+async def test_a_name_that_has_only_folders_below_it_is_renamed_with_them(account: MailAccount) -> None:
+    await account.create("a/b/c")
+    await account.append(messages(1, folder="a/b"))
+    await account.subscribe("a/b")
+    await account.delete("a")
+    await account.rename("a/", "x/y")
+    view = account.view()
+    assert {name for name in view.folders if name[0] in "ax"} == {"x", "x/y/b", "x/y/b/c"}
+    assert view.folders["x/y/b"].exists == 1
+    assert view.subscriptions >= {"a/b", "x/y/b"}
+    for old, new, refusal in (("a", "z", NoSuchFolder), ("x/y", "x/y/b/d", BadName), ("x/y", "x", FolderExists)):
+        with pytest.raises(refusal):
+            await account.rename(old, new)
+    await account.create("x/y")
+    await account.rename("x/y/b", "b")
+    await account.rename("x", "INBOX/x")
+    assert {"INBOX/x", "INBOX/x/y", "b", "b/c"} <= set(account.view().folders)
+
+
 async def test_a_name_never_shows_an_older_uidvalidity_than_before(account: MailAccount) -> None:
     await account.create("old")
     await account.create("new")

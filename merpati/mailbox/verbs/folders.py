@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from merpati.log.api import Decision
 from merpati.mailbox.changes import Annotated, Change, Made, Removed, Renamed, Subscribed
@@ -59,29 +59,35 @@ def delete(name: str, now: float) -> Decider[FolderId]:
 
 
 def rename(old: str, new: str, now: float, limits: MailboxLimits) -> Decider[None]:
-    """RFC 9051 section 6.3.6: a folder and those below it; of INBOX the messages."""
+    """RFC 9051 section 6.3.6: a folder and those below it; of INBOX the messages.
+
+    A name that only has folders below it (RFC 3501 section 6.3.5: one that was deleted) is renamed with them.
+    """
 
     def decide(state: MailState) -> Decision[Change, None]:
-        folder, name = state.find(old), checked_name(new, limits)
+        before, name = normalised(old), checked_name(new, limits)
+        below = [each for each in state.folders.values() if is_below(each.name, before)]
+        moved = below if below and before not in state.names else [state.find(old), *below]
         if name in state.names:
             raise FolderExists("there is a folder of that name already")
-        if folder.name == INBOX:
-            return _rename_inbox(state, folder, name, now, limits)
-        if is_below(name, folder.name):
+        if before == INBOX:
+            return _rename_inbox(state, moved[0], name, now, limits)
+        if is_below(name, before):
             raise BadName("a folder cannot go below itself")
-        return Decision(None, _renaming(state, folder, name, now, limits))
+        return Decision(None, _renaming(state, moved, before, name, now, limits))
 
     return with_birth(decide, now)
 
 
-def _renaming(state: MailState, folder: Folder, name: str, now: float, limits: MailboxLimits) -> list[Change]:
+def _renaming(
+    state: MailState, moved: Sequence[Folder], before: str, name: str, now: float, limits: MailboxLimits
+) -> list[Change]:
     changes: list[Change] = []
     missing = [each for each in above(name) if each not in state.names]
     if missing:
         state, changes = making(state, missing[-1], now, limits)
-    moved = [folder, *(each for each in state.folders.values() if is_below(each.name, folder.name))]
     for each in moved:
-        target = checked_name(name + each.name[len(folder.name) :], limits)
+        target = checked_name(name + each.name[len(before) :], limits)
         if target in state.names:
             raise FolderExists("there is a folder of that name already", folder=target)
         uidvalidity = 0
