@@ -26,6 +26,7 @@ from merpati.objects.api import ObjectStore
 from merpati.objects.wrapped import WrappedStore
 
 T = TypeVar("T")
+Sound = Callable[[str, bytes], bool]
 Observe = Callable[[bool], None]
 
 DIGEST = 16
@@ -65,6 +66,10 @@ def immutable(key: str) -> bool:
     return _IMMUTABLE.match(key) is not None
 
 
+def _unknown(key: str, data: bytes) -> bool:
+    return True
+
+
 class CachedStore(WrappedStore):
     """A store whose immutable objects are read once."""
 
@@ -76,7 +81,7 @@ class CachedStore(WrappedStore):
         clock: Clock,
         *,
         keeps: Callable[[str], bool] = immutable,
-        sound: Callable[[str, bytes], bool] = lambda key, data: True,
+        sound: Sound = _unknown,
         observe: Observe | None = None,
     ) -> None:
         """`sound` tells of a key and its bytes whether they are what was written: else they are not kept.
@@ -97,8 +102,7 @@ class CachedStore(WrappedStore):
         hit = found is not None
         if found is None:
             found = await self._inner.get(key)
-            if self._sound(key, found):
-                await self._keep(key, found)
+            await self._keep(key, found, self._sound)
         self._observe(hit)
         return found
 
@@ -123,9 +127,13 @@ class CachedStore(WrappedStore):
         self._threads.shutdown(wait=False)
         await self._inner.close()
 
-    async def _keep(self, name: str, data: bytes) -> None:
+    async def _keep(self, name: str, data: bytes, sound: Sound = _unknown) -> None:
+        def write() -> None:
+            if sound(name, data):
+                self._disk.write(name, data)
+
         if self._disk.takes(data):
-            await self._in_thread(lambda: self._disk.write(name, data))
+            await self._in_thread(write)
 
     async def _in_thread(self, action: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, action)
