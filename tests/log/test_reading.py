@@ -9,6 +9,7 @@ import pytest
 from merpati.clock import ManualClock
 from merpati.ids import SeededDice
 from merpati.log.api import Damaged
+from merpati.log.compaction import Compaction
 from merpati.log.floor import raise_floor
 from merpati.log.frame import Kind, head_of
 from merpati.log.past import encoded_past
@@ -85,6 +86,22 @@ async def test_a_read_that_was_overtaken_by_a_commit_of_ours_does_not_lead_back(
     assert log.tip is not None and log.tip.state == ("a", "b")
 
 
+async def test_a_commit_whose_answer_comes_late_does_not_lead_back_behind_what_was_pushed_meanwhile() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+
+    class Late(WrappedStore):
+        async def create(self, key: str, data: bytes) -> None:
+            await super().create(key, data)
+            await words_log(store, clock, SeededDice(3)).commit(adding("b"))
+            assert all([log.feed(await store.get(LAYOUT.commit(number))) for number in (2, 3)])
+
+    log = words_log(Late(store), clock)
+    await log.read()
+    assert (await log.commit(adding("a"))).number == 2
+    assert log.tip is not None and log.tip.state == ("a", "b")
+
+
 async def test_who_reads_often_need_not_ask_for_the_floor() -> None:
     """F3: each read that finds nothing says anew that nothing was there."""
     clock = ManualClock()
@@ -98,6 +115,26 @@ async def test_who_reads_often_need_not_ask_for_the_floor() -> None:
     seen.clear()
     await log.commit(adding("b"))
     assert seen == ["create"]
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+@pytest.mark.parametrize("number", [3, 5])
+async def test_no_commit_is_moved_that_is_not_of_this_log(number: int, elsewhere: bool) -> None:
+    """P1, C2: not one in the middle, nor the last; and what it took the place of is not said to be in a past."""
+    clock = ManualClock()
+    store, other = MemoryStore(clock), MemoryStore(clock)
+    await filled(store, "abcd", clock)
+    log = words_log(store, clock)
+    await log.read()
+    await words_log(other, clock, SeededDice(7)).commit(adding("x"))
+    for word in "yzw":
+        await words_log(other, clock, SeededDice(8)).commit(adding(word))
+    whence = other if elsewhere else store
+    await store.put(LAYOUT.commit(number), await whence.get(LAYOUT.commit(number if elsewhere else 2)))
+    with pytest.raises(Damaged) as refused:
+        await Compaction(log, grace=GRACE).run()
+    assert refused.value.facts["key"] in (LAYOUT.commit(number), LAYOUT.commit(number + 1))
+    assert [info async for info in store.list(LAYOUT.snapshots)] == []
 
 
 async def test_below_the_floor_a_stalled_writers_commit_is_told_by_the_snapshot() -> None:

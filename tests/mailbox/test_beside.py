@@ -68,6 +68,24 @@ async def test_a_snapshot_that_came_too_late_is_removed_by_its_writer(slept: flo
     assert len(await bodies(account)) == 3
 
 
+async def test_a_snapshot_whose_chunks_the_vacuum_took_before_it_stood_is_removed_by_its_writer() -> None:
+    """S5: nobody can have come to rely on it."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await filled(store, clock)
+
+    async def meanwhile() -> None:
+        await clock.advance(2 * GRACE)
+        await account.vacuum(GRACE)
+
+    slow = Paused(store, "create", "/snap/", lambda: clock.advance(2 * GRACE), after=True)
+    with pytest.raises(TooLate):
+        await fresh(Paused(slow, "create", "/snap/", meanwhile), clock).compact()
+    reader = fresh(store, clock, 7)
+    assert len(await bodies(reader)) == 3
+    assert reader.log.reader.broken.damage is None
+
+
 async def test_no_commit_is_deleted_because_of_a_snapshot_that_is_the_newest_no_more() -> None:
     """Found by the simulated world: of two compactions side by side the later snapshot covered less."""
     clock = ManualClock(19_676 * 86_400.0)

@@ -121,5 +121,26 @@ async def test_what_comes_back_though_its_pack_is_about_to_go_does_not_go_with_i
     assert after == before["INBOX"] and (mail("large"), ("$large",)) in after and (mail(2), ("$a",)) in after
 
 
+async def test_what_has_come_back_is_not_reclaimed() -> None:
+    """P6: the state at the beginning of the window had it not, the present one has."""
+    clock = ManualClock(19_676 * DAY)
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    await account.append(messages(1, 2, 3))
+    number = account.view().number
+    await account.expunge("INBOX", [1, 2], only_deleted=False)
+    await account.compact()
+    await clock.advance(2 * DAY)
+    await restored(account, await past_of(account, number), folder="INBOX")
+    for _ in range(9):
+        await clock.advance(DAY)
+        await account.create(f"f{clock.time()}")
+        await account.compact()
+        await account.reclaim(7 * DAY)
+        await account.vacuum(7 * DAY)
+        await clock.advance(DAY)
+    assert len((await everything(fresh(store, clock, 7)))["INBOX"]) == 3
+
+
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
     yield data

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from merpati.clock import ManualClock
 from merpati.ids import SeededDice
 from merpati.log.keeping import COMPACTION, EVERY
+from merpati.log.reading import GRACE
 from merpati.log.snapshots import read_snapshot
+from merpati.log.verifying import verified
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append, BodyMissing
 from merpati.mailbox.runs import Shelf, joined, parsed
@@ -222,6 +224,27 @@ async def test_a_snapshot_written_after_damage_was_met_takes_over_nothing_of_the
     reader = fresh(store, clock, 6)
     assert (await reader.refresh()).messages == 3
     assert reader.log.reader.broken.damage is None
+
+
+async def test_summaries_in_memory_do_not_name_a_chunk_that_the_snapshot_before_has_not() -> None:
+    """S2: the vacuum may have taken it."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    other = fresh(store, clock, 5)
+    await account.append(messages(1, 2, 3))
+    await other.refresh()
+    await account.keep_snapshot()
+    await other.append(messages(4))
+    for number in range(3):
+        await other.create(f"f{number}")
+        await other.keep_snapshot()
+        await clock.advance(3 * GRACE)
+        await other.vacuum(GRACE)
+    await other.expunge("INBOX", [4], only_deleted=False)
+    await account.refresh()
+    await account.keep_snapshot()
+    assert await verified(other.log.reader) == []
 
 
 async def test_nothing_is_built_upon_a_snapshot_of_another_log() -> None:

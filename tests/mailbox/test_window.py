@@ -10,10 +10,14 @@ import pytest
 
 from merpati.clock import ManualClock
 from merpati.log.travel import Travel
+from merpati.mailbox.account import MailAccount
+from merpati.mailbox.restoring import restored
+from merpati.mailbox.state import MailState
 from merpati.objects.api import ObjectStore
 from merpati.objects.memory import MemoryStore
 from merpati.objects.wrapped import WrappedStore
 from tests.mailbox.worlds import ACCOUNT, fresh, mail, mailboxes, messages
+from tests.objects.paused import Held
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -108,3 +112,42 @@ async def test_who_slept_while_reading_a_snapshot_that_has_gone_since_begins_aga
     view = await sleeper.refresh()
     assert view.messages == 2 + rounds
     assert sleeper.log.damage is None and sleeper.log.reader.broken.damage is None
+
+
+async def reclaimable(store: MemoryStore, clock: ManualClock) -> tuple[MailAccount, MailState]:
+    """A mailbox with a pack of three messages, two of which no state in the window has, and the state that had them."""
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    await account.append(messages(1, 2, 3))
+    number = account.view().number
+    await account.expunge("INBOX", [1, 2], only_deleted=False)
+    await account.compact()
+    await clock.advance(8 * DAY)
+    return account, (await Travel(account.log.reader).state_at(number)).state
+
+
+async def test_a_reclaim_beside_which_messages_come_back_changes_nothing() -> None:
+    """P6: what it was about to give up is needed again."""
+    clock = ManualClock(19_676 * DAY)
+    store = MemoryStore(clock)
+    account, past = await reclaimable(store, clock)
+    held = Held(store, "/pack/")
+    reclaiming = asyncio.ensure_future(fresh(held, clock, 5).reclaim())
+    await held.reached.wait()
+    assert (await restored(account, past, folder="INBOX")).messages == 2
+    held.go.set()
+    assert await reclaiming == 0
+
+
+async def test_a_reclaim_beside_a_compaction_does_not_forget_what_that_has_moved() -> None:
+    clock = ManualClock(19_676 * DAY)
+    store = MemoryStore(clock)
+    account, _ = await reclaimable(store, clock)
+    held = Held(store, "/pack/")
+    reclaiming = asyncio.ensure_future(fresh(held, clock, 5).reclaim())
+    await held.reached.wait()
+    await account.append(messages(4))
+    await account.compact()
+    held.go.set()
+    assert await reclaiming == 0
+    newest = await account.log.reader.newest_head()
+    assert newest is not None and len(newest.packs) == len(newest.pasts) == 2
