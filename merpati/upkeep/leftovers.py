@@ -34,6 +34,8 @@ class Register(Protocol):
 
     async def accounts(self, domain: str = "") -> list[AccountEntry]: ...
     async def removed(self, domain: str = "") -> list[RemovedEntry]: ...
+    @property
+    def lacking(self) -> str: ...
 
 
 async def sweep_leftovers(
@@ -57,9 +59,12 @@ async def sweep_leftovers(
 
 
 async def _is_known(register: Register, id: AccountId) -> bool:
-    """Asked after the objects were listed: an account that was removed before that is there, removed, or forgotten."""
+    """Or may be: a directory that cannot be read to its end knows more than it says.
+
+    Asked after the objects were listed: an account that was removed before that is there, removed, or forgotten.
+    """
     known = {entry.id for entry in await register.accounts()} | {entry.id for entry in await register.removed()}
-    return id in known
+    return id in known or bool(register.lacking)
 
 
 async def _says_that_it_ended(reader: Reader[MailState, Change], found: Sequence[ObjectInfo]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from merpati.directory.editing import log_of as of_domain
 from merpati.ids import AccountId, SeededDice
 from merpati.log.floor import raise_floor
 from merpati.log.layout import log_of
@@ -89,6 +90,16 @@ async def test_what_cannot_be_read_stays(here: Installation) -> None:
     await ended(here, STRANGER)
     (snapshot,) = [key for key in await here.keys(STRANGER) if "/snap/" in key]
     await here.store.put(snapshot, b"torn")
+    await here.clock.advance(REMEMBERED + GRACE + 1)
+    assert await swept(here) == Purged()
+
+
+async def test_nothing_goes_while_the_directory_cannot_be_read_to_its_end(here: Installation) -> None:
+    await here.add(ANN)
+    await ended(here, STRANGER)
+    await here.add(BOB)
+    commits = [info.key async for info in here.store.list(log_of(of_domain("here.test")).commits)]
+    await here.store.put(commits[-1], b"torn")
     await here.clock.advance(REMEMBERED + GRACE + 1)
     assert await swept(here) == Purged()
 

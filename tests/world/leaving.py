@@ -24,6 +24,8 @@ ROUNDS = 400
 class Register:
     """`Removals` of a directory that is always there."""
 
+    lacking = ""
+
     def __init__(self, clock: VirtualClock, told: Told, after: float) -> None:
         self._clock = clock
         self._told = told
