@@ -25,7 +25,7 @@ from merpati.bus.prefixed import with_prefix
 from merpati.clock import SystemClock
 from merpati.directory.log_directory import LogDirectory
 from merpati.directory.open import open_directory
-from merpati.errors import Misconfigured
+from merpati.errors import Misconfigured, Unavailable
 from merpati.events import Changed, TopicSpec, encode, topic_specs
 from merpati.events.topics import PROCESSING_TIER
 from merpati.ids import SystemDice
@@ -46,6 +46,10 @@ from merpati.telemetry import Metrics
 if TYPE_CHECKING:
     from merpati.auth.authenticator import Authenticator
     from merpati.auth.oauth import TokenVerifier
+
+
+CHECKED = 200
+"""Domains whose accounts `merpati check` reads."""
 
 
 class Components:
@@ -214,6 +218,10 @@ class Components:
 
     async def check_directory(self) -> str:
         domains = await self.directory.domains()
+        for domain in domains[:CHECKED]:
+            await self.directory.accounts(domain.name)
+        if lacking := self.directory.lacking:
+            raise Unavailable(f"{lacking}; see `merpati domain verify`")
         if not domains:
             return "no domains yet: merpati domain add example.org"
         return f"{len(domains)} domains: {', '.join(domain.name for domain in domains[:5])}"

@@ -87,3 +87,12 @@ def test_an_account_that_is_being_purged_is_in_order(shell: Shell) -> None:
     shell.good("mailbox compact ann@here.test")
     shell.good("account remove ann@here.test --purge")
     assert shell.json("mailbox verify --all")["messages"] == 4
+
+
+@pytest.mark.parametrize("which", ["the list of domains", "a domain"])
+def test_check_says_that_the_directory_is_damaged(shell: Shell, which: str) -> None:
+    spoil_last(log_in(shell, log_of("here.test") if which == "a domain" else INSTALLATION))
+    done = shell.run("check --json")
+    (directory,) = [one for one in json.loads(done.stdout) if one["name"] == "directory"]
+    assert done.returncode == 1 and not directory["good"]
+    assert "cannot be read to its end" in directory["detail"] and "B2" in directory["detail"]
