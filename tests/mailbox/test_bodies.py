@@ -10,6 +10,7 @@ import pytest
 from merpati.clock import ManualClock
 from merpati.errors import Permanent
 from merpati.ids import digest_of
+from merpati.log.reading import GRACE
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import MAX_INLINE, Append, BodyMissing, Large
 from merpati.objects.memory import MemoryStore
@@ -144,3 +145,22 @@ async def test_a_large_body_that_was_changed_or_cut_in_the_store_is_missing(stor
     await store.delete([key])
     with pytest.raises(BodyMissing):
         await account.body_range(view.body(0), 0, 10)
+
+
+async def test_bytes_of_a_stalled_writer_are_not_taken_for_those_that_have_moved() -> None:
+    """P4: under the number of a deleted commit another may stand again; a prefix has no digest that would tell."""
+    clock = ManualClock(19_676 * 86_400.0)
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    body = await account.put_large(pieces(mail(1)[20:]))
+    large = Append("INBOX", Large(body.key, body.digest, body.size, mail(1)[:20]))
+    await account.append([large, *messages(2)])
+    number = account.view().number
+    sleepers = [fresh(store, clock, seed) for seed in (5, 6)]
+    views = [await each.folder("INBOX") for each in sleepers]
+    await account.compact()
+    await clock.advance(GRACE + 1)
+    await account.compact()
+    await store.create(LAYOUT.commit(number), b"x" * 1000)
+    for row, (sleeper, view) in enumerate(zip(sleepers, views, strict=True)):
+        assert await sleeper.body(view.body(row)) == mail(row + 1)

@@ -10,10 +10,11 @@ import pytest
 
 from merpati.clock import ManualClock
 from merpati.log.travel import Travel
+from merpati.log.vacuum import kept
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.restoring import restored
 from merpati.mailbox.state import MailState
-from merpati.objects.api import ObjectStore
+from merpati.objects.api import ObjectInfo, ObjectStore
 from merpati.objects.memory import MemoryStore
 from merpati.objects.wrapped import WrappedStore
 from tests.mailbox.worlds import ACCOUNT, fresh, mail, mailboxes, messages
@@ -112,6 +113,22 @@ async def test_who_slept_while_reading_a_snapshot_that_has_gone_since_begins_aga
     view = await sleeper.refresh()
     assert view.messages == 2 + rounds
     assert sleeper.log.damage is None and sleeper.log.reader.broken.damage is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "stay"),
+    [
+        # the window of a week begins at noon: a snapshot of that morning is its beginning, an earlier one is not
+        ((200, 40, 34, 30), (200, 40, 34)),
+        # it begins before them all: the oldest is what leads to what was before the others
+        ((180, 179, 178, 177), (180, 177)),
+    ],
+)
+def test_the_snapshot_that_the_window_begins_with_stays_whatever_its_day(
+    hours: tuple[int, ...], stay: tuple[int, ...]
+) -> None:
+    listed = [ObjectInfo(str(hour), 1, hour * HOUR) for hour in hours]
+    assert kept(listed, 204 * HOUR, 7 * DAY, HOUR) == {str(hour) for hour in stay}
 
 
 async def reclaimable(store: MemoryStore, clock: ManualClock) -> tuple[MailAccount, MailState]:
