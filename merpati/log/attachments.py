@@ -62,7 +62,7 @@ class Attachments:
             return packed
         if found is None:
             raise packed or NotFound("neither the commit nor a pack has these bytes", key=key)
-        return found
+        return await self._anew(key, offset, offset + length)
 
     async def staying(self, addresses: Collection[Address]) -> set[Address]:
         """P9: those that stay as long as the state has them: the newest snapshot names them, or their commits go on.
@@ -115,7 +115,10 @@ class Attachments:
         key, store = self._reader.layout.pack(entry.name), self._reader.store
         start = entry.size - TRAILER - entry.head
         preamble, end = await asyncio.gather(store.get_range(key, 0, PREAMBLE), store.get_range(key, start, entry.size))
-        return index_of(end, preamble, key)
+        try:
+            return index_of(end, preamble, key)
+        except Damaged:
+            return index_of(await self._anew(key, start, entry.size), await self._anew(key, 0, PREAMBLE), key)
 
     async def _frame(self, entry: PackEntry, place: Place) -> bytes:
         name = (self._reader.layout.pack(entry.name), place.start)
@@ -123,7 +126,14 @@ class Attachments:
 
     async def _read_frame(self, entry: PackEntry, place: Place) -> bytes:
         key = self._reader.layout.pack(entry.name)
-        return unpacked_frame(await self._reader.store.get_range(key, place.start, place.end), place, key)
+        try:
+            return unpacked_frame(await self._reader.store.get_range(key, place.start, place.end), place, key)
+        except Damaged:
+            return unpacked_frame(await self._anew(key, place.start, place.end), place, key)
+
+    async def _anew(self, key: str, start: int, end: int) -> bytes:
+        """The bytes as the store has them now, and no cache: there they may have come garbled, or be mended since."""
+        return b"".join([piece async for piece in self._reader.store.get_stream(key)])[start:end]
 
 
 def packs_with(packs: tuple[PackEntry, ...], older: tuple[PackEntry, ...]) -> tuple[PackEntry, ...]:

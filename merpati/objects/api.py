@@ -49,7 +49,10 @@ class ObjectStore(Protocol):
         ...
 
     def get_stream(self, key: str, chunk: int = 1 << 20) -> AsyncIterator[bytes]:
-        """The object in chunks of about `chunk` bytes.  Raises `NotFound` at the first step."""
+        """The object in chunks of about `chunk` bytes, as the store has it: no cache keeps them.
+
+        Raises `NotFound` at the first step.
+        """
         ...
 
     async def head(self, key: str) -> ObjectInfo:

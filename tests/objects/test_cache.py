@@ -18,13 +18,15 @@ import pytest
 
 from merpati.clock import ManualClock, SystemClock
 from merpati.ids import SeededDice
+from merpati.log.reading import GRACE
 from merpati.log.sound import sound
 from merpati.mailbox.api import Append
 from merpati.objects.api import NotFound
 from merpati.objects.cache import BLOCK, DIGEST, RESPITE, CachedStore
 from merpati.objects.memory import MemoryStore
 from merpati.objects.metered import MeteredStore
-from tests.mailbox.worlds import ACCOUNT, mail, mailboxes, messages
+from merpati.objects.wrapped import WrappedStore
+from tests.mailbox.worlds import ACCOUNT, fresh, mail, mailboxes, messages
 from tests.servers.installed import ROOT
 
 LIMIT = 1 << 20
@@ -229,6 +231,36 @@ async def test_what_came_garbled_is_read_again_and_not_remembered(tmp_path: Path
         await store.put(key, right)
         assert await cache.get(key) == right
         await cache.close()
+
+
+class Garbling(WrappedStore):
+    """A network that spoils the ranges it brings, for as long as it is bad."""
+
+    bad = False
+
+    async def get_range(self, key: str, start: int, end: int) -> bytes:
+        data = await super().get_range(key, start, end)
+        return data[:-1] + bytes([data[-1] ^ 1]) if self.bad else data
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_mail_that_came_garbled_once_is_not_lost_to_this_node(tmp_path: Path, packed: bool) -> None:
+    """A range has no digest of its own, so it is kept; who reads it finds that it is wrong, and asks the bucket."""
+    clock = ManualClock()
+    bucket = MemoryStore(clock)
+    writer = mailboxes(bucket, clock).account(ACCOUNT)
+    await writer.append(messages(1, 2))
+    await writer.keep_snapshot()
+    if packed:
+        for _ in range(2):
+            await writer.compact()
+            await clock.advance(GRACE + 1)
+    network = Garbling(bucket)
+    for _ in range(2):
+        account = fresh(CachedStore(network, tmp_path, 1 << 26, clock, sound=sound), clock)
+        view = await account.folder("INBOX", fresh=True)
+        network.bad = not network.bad
+        assert [await account.body(view.body(row)) for row in range(2)] == [mail(1), mail(2)]
 
 
 if __name__ == "__main__":
