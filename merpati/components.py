@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 CHECKED = 200
 """Domains whose accounts `merpati check` reads."""
+SCRATCH = 256 << 20
+"""Bytes of a bucket that a process keeps which trusts nothing that was kept before."""
 
 
 class Components:
@@ -60,6 +63,7 @@ class Components:
         self.metrics = metrics or Metrics()
         self.clock = SystemClock()
         self.dice = SystemDice()
+        self._scratch: Path | None = None
 
     async def __aenter__(self) -> Self:
         await self.prepare()
@@ -72,16 +76,16 @@ class Components:
     async def on_store(self, *, cached: bool = True) -> AsyncIterator[Self]:
         """For an operator's tools: a bus that is away, or that has no room, holds none of them up.
 
-        What they commit is made known if the bus can be reached.  Not `cached`: all is read from the store itself.
+        What they commit is made known if the bus can be reached.  Not `cached`: all is read from the store itself, if
+        not twice; what was read is kept in a folder of this process's own.
         """
-        if not cached:
-            store = msgspec.structs.replace(self.settings.store, cache=0)
-            self.settings = msgspec.structs.replace(self.settings, store=store)
-        try:
-            await self._ensure_bucket()
-            yield self
-        finally:
-            await self.close()
+        with nullcontext() if cached else TemporaryDirectory(prefix="merpati-", ignore_cleanup_errors=True) as scratch:
+            self._scratch = Path(scratch) if scratch else None
+            try:
+                await self._ensure_bucket()
+                yield self
+            finally:
+                await self.close()
 
     async def prepare(self) -> None:
         """Reach the bus and create its topics; make the bucket if it is missing."""
@@ -137,7 +141,8 @@ class Components:
         wanted = self.settings.store
         return open_store(
             wanted.url, data=self.settings.data_path, clock=self.clock, dice=self.dice, observe=observe,
-            cache=wanted.cache, cached=cached, sound=sound,
+            cache=min(wanted.cache, SCRATCH) if self._scratch else wanted.cache, cache_at=self._scratch,
+            cached=cached, sound=sound,
         )  # fmt: skip
 
     @cached_property

@@ -31,11 +31,13 @@ def open_store(
     dice: Dice,
     observe: Observe | None = None,
     cache: int = 0,
+    cache_at: Path | None = None,
     cached: Callable[[bool], None] | None = None,
     sound: Callable[[str, bytes], bool] = lambda key, data: True,
     environment: Mapping[str, str] = os.environ,
 ) -> ObjectStore:
-    """The store of `[store] url`.  `data` holds `objects` (for `file:`) and `cache` (`cache` bytes of it, for S3).
+    """The store of `[store] url`.  `data` holds `objects` (for `file:`) and `cache` (`cache` bytes of it, for S3;
+    in the folder `cache_at` instead, if that is given).
 
     `observe` is told of every request (see `metered`), `cached` of every read by the cache, `sound` is asked what that
     may keep.  Raises `Misconfigured`; reaches nothing yet but the folder.
@@ -45,7 +47,7 @@ def open_store(
         store = MeteredStore(store, clock, observe)
     store = RetryingStore(store, clock, dice)
     if cache and url.startswith("s3:"):
-        folder = data / "cache" / _of_bucket(s3_location(url, environment))
+        folder = cache_at or data / "cache" / _of_bucket(s3_location(url, environment))
         store = CachedStore(store, folder, cache, clock, sound=sound, observe=cached)
     return store
 

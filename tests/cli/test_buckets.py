@@ -4,8 +4,12 @@ import io
 import pathlib
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
+from merpati.cli.progress import requests_in
+from merpati.components import Components
+from merpati.settings import Settings, StoreSettings
 from tests.cli.test_commands import PASSWORD, Shell
 from tests.servers.object_stores import client
 
@@ -37,3 +41,17 @@ def test_verify_reads_the_bucket_and_not_this_node_s_copies(shell: Shell, s3_url
 def test_another_bucket_has_nothing_of_the_first(shell: Shell, new_s3_url: Callable[[], str]) -> None:
     shell.settings(f'[store]\nurl = "{new_s3_url()}"\n')
     assert shell.json("account list") == [] and shell.json("domain list") == []
+
+
+async def test_what_was_just_read_of_the_bucket_is_not_read_again(s3_url: str, tmp_path: pathlib.Path) -> None:
+    wanted = msgspec.structs.replace(Settings(data=str(tmp_path)), store=StoreSettings(url=s3_url))
+    key = "accounts/a/log/00000000000000000002"
+    async with Components(wanted).on_store() as parts:
+        await parts.store.put(key, b"x" * 1000)
+        assert await parts.store.get(key) == b"x" * 1000
+    asked = []
+    async with Components(wanted).on_store(cached=False) as parts:
+        for _ in range(3):
+            assert await parts.store.get_range(key, 10, 20) == b"x" * 10
+            asked.append(requests_in(parts.metrics))
+    assert asked == ["1 requests to the store"] * 3
