@@ -38,7 +38,7 @@ def requests_in(metrics: Metrics) -> str:
     """How often the store was asked."""
     samples = (sample for family in metrics.store_seconds.collect() for sample in family.samples)
     count = sum(sample.value for sample in samples if sample.name.endswith("_count"))
-    return f"{int(count):,} requests to the store"
+    return f"{int(count):,} request{'s' * (count != 1)} to the store"
 
 
 async def _tick(says: Callable[[], str], clock: Clock) -> None:

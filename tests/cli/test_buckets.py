@@ -54,4 +54,4 @@ async def test_what_was_just_read_of_the_bucket_is_not_read_again(s3_url: str, t
         for _ in range(3):
             assert await parts.store.get_range(key, 10, 20) == b"x" * 10
             asked.append(requests_in(parts.metrics))
-    assert asked == ["1 requests to the store"] * 3
+    assert asked == ["1 request to the store"] * 3

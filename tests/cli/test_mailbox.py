@@ -168,10 +168,10 @@ def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
     assert told.returncode == 1 and f"log/{lost.name}: " in told.stdout and "(B2); lost: " in told.stdout
     assert "2 messages read and right" not in told.stdout and "`merpati mailbox rebuild`" in told.stdout
     wrong = json.loads(shell.run("mailbox verify ann@here.test --json").stdout)["wrong"]
-    for line in ("show ann@here.test", "export ann@here.test out.tar.gz", "export --all all"):
+    for line in ("log ann@here.test", "show ann@here.test", "export ann@here.test out.tar.gz", "export --all all"):
         behind = shell.run(f"mailbox {line}")
         assert behind.returncode == 1 and f"log/{lost.name}" in behind.stdout + behind.stderr, line
-        assert "what came after commit" in behind.stdout + behind.stderr
+        assert "what came after commit" in behind.stdout + behind.stderr or "the rest cannot" in behind.stderr
     assert {(each["rule"], each["key"].rpartition("/")[2]) for each in wrong} >= {("B2", lost.name)}
     rebuilt = shell.run("mailbox rebuild ann@here.test")
     assert rebuilt.returncode == 1 and f"lost: what was done by commit {int(lost.name)}" in rebuilt.stdout

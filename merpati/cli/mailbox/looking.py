@@ -24,7 +24,7 @@ from merpati.cli.mailbox.common import (
 from merpati.cli.mailbox.message import print_message
 from merpati.cli.tables import print_table
 from merpati.errors import Permanent
-from merpati.log.api import Commit, Tip
+from merpati.log.api import Commit, Damaged, Tip
 from merpati.log.travel import Travel
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.changes import Change
@@ -51,20 +51,25 @@ def show_log(
 ) -> None:
     """List the commits of a mailbox: number, time, who wrote it, what it did."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work() -> tuple[list[dict[str, Any]], str]:
+        found: list[dict[str, Any]] = []
         async with mailbox(config, address) as account:
-            return [
-                {"commit": commit.number, "at": made_at(commit), "writer": writer, "did": _said(commit)}
-                async for commit, writer in Travel(account.log.reader).commits(since)
-            ]
+            try:
+                async for commit, writer in Travel(account.log.reader).commits(since):
+                    did = _said(commit)
+                    found.append({"commit": commit.number, "at": made_at(commit), "writer": writer, "did": did})
+                return found, unreadable(account, await account.log.read())
+            except Damaged as damage:
+                return found, f"the rest cannot be read: {damage}"
 
-    found = run(work())
+    found, lacking = run(work())
     if json:
         print_json(found)
-        return
-    did = [", ".join(f"{name} {count}" for name, count in one["did"].items()) for one in found]
-    rows = [[one["commit"], one["at"], one["writer"], text] for one, text in zip(found, did, strict=True)]
-    print_table(["commit", "time", "writer", "did"], rows)
+    else:
+        did = [", ".join(f"{name} {count}" for name, count in one["did"].items()) for one in found]
+        rows = [[one["commit"], one["at"], one["writer"], text] for one, text in zip(found, did, strict=True)]
+        print_table(["commit", "time", "writer", "did"], rows)
+    _tell_lacking(lacking)
 
 
 @app.command("show")
@@ -103,6 +108,11 @@ def show(
         say(as_of(tip))
         if found:
             print_table(list(found[0]), [list(one.values()) for one in found])
+    _tell_lacking(lacking)
+
+
+def _tell_lacking(lacking: str) -> None:
+    """What damage cuts short is not taken for the whole."""
     if lacking:
         say(f"merpati: {lacking}", "red", to=err)
         raise typer.Exit(1)
