@@ -202,6 +202,10 @@ class AccountView(Protocol):
         """By name, in an order that puts INBOX first, then by name."""
         ...
 
+    def find(self, name: str) -> FolderInfo | None:
+        """A folder as a client may write its name: INBOX in any case, any form of Unicode, a slash at its end."""
+        ...
+
     @property
     def messages(self) -> int: ...
     @property

@@ -14,14 +14,19 @@ MAX_LEVEL = 255
 """Bytes of one level in UTF-8."""
 
 
-def normalised(name: str) -> str:
-    """The form in which a name is looked up: NFC, a first level that reads INBOX in upper case, no slash at the end.
+def folded(name: str) -> str:
+    """A name, or a pattern for names, as they are kept: NFC, a first level that reads INBOX in upper case.
 
     RFC 9051 section 5.1: INBOX is not case-sensitive; so what lies below it must not be either.
     """
-    name = unicodedata.normalize("NFC", name.removesuffix(DELIMITER))
+    name = unicodedata.normalize("NFC", name)
     first, slash, rest = name.partition(DELIMITER)
     return INBOX + slash + rest if first.upper() == INBOX and first.isascii() else name
+
+
+def normalised(name: str) -> str:
+    """The form in which a name is looked up: `folded`, no slash at the end."""
+    return folded(name.removesuffix(DELIMITER))
 
 
 def checked_name(name: str, limits: MailboxLimits) -> str:

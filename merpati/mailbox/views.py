@@ -17,7 +17,7 @@ from merpati.mailbox.bodies import LARGE, Address
 from merpati.mailbox.columns import Columns
 from merpati.mailbox.flags import bits_of, names_of
 from merpati.mailbox.folder import Folder
-from merpati.mailbox.names import INBOX
+from merpati.mailbox.names import INBOX, normalised
 from merpati.mailbox.runs import Key, SummaryRun
 from merpati.mailbox.runs import Summary as KnownSummary
 from merpati.mailbox.state import MailState
@@ -190,6 +190,9 @@ class AccountAt:
         infos = [folder.info(subscribed=folder.name in subscribed) for folder in self.state.folders.values()]
         infos.sort(key=lambda info: (info.name != INBOX, info.name))
         return MappingProxyType({info.name: info for info in infos})
+
+    def find(self, name: str) -> FolderInfo | None:
+        return self.folders.get(normalised(name))
 
     @cached_property
     def messages(self) -> int:

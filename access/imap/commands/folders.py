@@ -22,7 +22,7 @@ async def create(session: Session, verb: Create) -> Reply:
         await session.mailbox.create(verb.mailbox.removesuffix(DELIMITER), "".join(verb.use))
     except Forbidden as failure:
         return Reply(failure.public, codes.USEATTR, b"NO")  # RFC 6154 section 3: that use is given already
-    info = session.mailbox.view().folders.get(verb.mailbox.removesuffix(DELIMITER))
+    info = session.mailbox.view().find(verb.mailbox)
     return Reply("Created", codes.mailbox_id(info.mailbox_id) if info else b"")
 
 
@@ -30,7 +30,7 @@ async def create(session: Session, verb: Create) -> Reply:
 async def delete(session: Session, verb: Delete) -> Reply:
     """RFC 9051 section 6.3.5."""
     selected = session.selected
-    info = (await session.mailbox.refresh()).folders.get(verb.mailbox)
+    info = (await session.mailbox.refresh()).find(verb.mailbox)
     await session.mailbox.delete(verb.mailbox)
     if selected is not None and info is not None and selected.folder == info.id:
         session.selected = None  # the client did it itself: no need for BYE

@@ -10,7 +10,7 @@ from access.imap.wire import codes, responses
 from access.imap.wire.commands import List, Lsub, Status
 from access.imap.wire.wildcard import matcher
 from merpati.mailbox.api import DELIMITER, AccountView, FolderInfo
-from merpati.mailbox.names import INBOX
+from merpati.mailbox.names import INBOX, folded
 
 STATUS_ITEMS: dict[str, Callable[[FolderInfo], int | str]] = {
     "MESSAGES": lambda info: info.exists,
@@ -39,7 +39,7 @@ async def list_folders(session: Session, verb: List) -> Reply:
     if "RECURSIVEMATCH" in verb.selection and not {"SUBSCRIBED", "SPECIAL-USE"} & set(verb.selection):
         return Reply("RECURSIVEMATCH needs another option", status=b"BAD")  # RFC 5258 section 3
     view = await session.mailbox.refresh()
-    wanted = [matcher(verb.reference + pattern) for pattern in verb.patterns]
+    wanted = [matcher(folded(verb.reference + pattern)) for pattern in verb.patterns]
     above = _above(view.folders)
     selected = _selected(view, verb.selection)
     above_selected = _above(selected) if "RECURSIVEMATCH" in verb.selection else frozenset()
@@ -89,7 +89,7 @@ def _attributes(info: FolderInfo | None, *, above: bool, extended: bool) -> list
 async def list_subscribed(session: Session, verb: Lsub) -> Reply:
     """RFC 3501 section 6.3.9: with `%`, a parent of subscribed folders is told as \\Noselect."""
     view = await session.mailbox.refresh()
-    match = matcher(verb.reference + verb.pattern)
+    match = matcher(folded(verb.reference + verb.pattern))
     told: set[str] = set()
     for name in sorted(view.subscriptions, key=lambda name: (name != INBOX, name)):
         if match(name):
@@ -112,7 +112,7 @@ async def status(session: Session, verb: Status) -> Reply:
     if unknown := [item for item in verb.items if item not in STATUS_ITEMS and item != "APPENDLIMIT"]:
         return Reply(f"No such item: {unknown[0][:30]}", status=b"BAD")
     view = await session.mailbox.refresh()
-    info = view.folders.get(verb.mailbox)
+    info = view.find(verb.mailbox)
     if info is None:
         return Reply("No such mailbox", codes.NONEXISTENT, b"NO")
     if "HIGHESTMODSEQ" in verb.items:
