@@ -51,7 +51,8 @@ class Remembered:
             self._live[account_id] = ref(account, gone)
         self._recent[account.id] = account
         self._recent.move_to_end(account.id)
-        self.weigh(account)
+        if account.id not in self._weights:
+            self.weigh(account)
 
     def weigh(self, account: MailAccount) -> None:
         """It may have another weight than before."""

@@ -27,19 +27,27 @@ class Weighing:
 
     def weight(self, state: MailState) -> int:
         """Bytes, rather too many than too few."""
-        folders = state.folders.values()
+        rows = vanished = claimed = 0
+        for folder in state.folders.values():
+            columns = folder.columns
+            rows += columns.length
+            claimed += columns.inline
+            vanished += len(folder.vanished.entries)
+        entries = sum(map(len, state.metadata.values()))
+        values = sum(len(value) for each in state.metadata.values() for value in each.values()) if entries else 0
         return (
             STATE
-            + sum(FOLDER + ROW * each.columns.length + VANISHED * len(each.vanished.entries) for each in folders)
-            + self._summaries(state)
+            + FOLDER * len(state.folders)
+            + ROW * rows
+            + VANISHED * vanished
+            + self._summaries(state, claimed)
             + CAUSE * len(state.causes)
             + LARGE_BODY * len(state.larges)
-            + NAME * (len(state.subscriptions) + len(state.retired))
-            + sum(NAME + len(value) for entries in state.metadata.values() for value in entries.values())
+            + NAME * (len(state.subscriptions) + len(state.retired) + entries)
+            + values
         )
 
-    def _summaries(self, state: MailState) -> int:
-        claimed = sum(folder.columns.inline for folder in state.folders.values())
+    def _summaries(self, state: MailState, claimed: int) -> int:
         more = claimed - self._claimed
         if more < 0 or more > self._counted + LOOSE:
             self._claimed, self._counted = claimed, sum(map(_inline, state.folders.values()))
