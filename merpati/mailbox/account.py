@@ -145,7 +145,7 @@ class MailAccount:
 
     def missed(self) -> bool:
         """There may be more than is known, and no push will tell.  True if someone waits and must read."""
-        self._behind = self.log.tip is not None
+        self._behind = True
         return self.wanting
 
     async def _read(self) -> Tip[MailState]:

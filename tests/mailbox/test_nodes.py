@@ -109,6 +109,15 @@ async def test_a_push_that_was_lost_is_made_good_by_the_next(clock: ManualClock)
     assert (await idle.folder("INBOX")).exists == 2
 
 
+async def test_who_waits_for_a_mailbox_that_nobody_has_read_is_not_kept_waiting(clock: ManualClock) -> None:
+    store = MemoryStore(clock)
+    await mailboxes(store, clock, SeededDice(3)).account(ACCOUNT).append(messages(1))
+    boxes = mailboxes(store, clock, SeededDice(2))
+    account = boxes.account(ACCOUNT)
+    boxes.missed()
+    assert await asyncio.wait_for(account.wait_changed(1), 1) == 2
+
+
 async def test_pushes_wait_for_the_bus_and_commits_do_not(clock: ManualClock) -> None:
     wire = Wire()
     wire.away = True
