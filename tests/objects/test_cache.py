@@ -233,6 +233,24 @@ async def test_what_came_garbled_is_read_again_and_not_remembered(tmp_path: Path
         await cache.close()
 
 
+async def test_a_command_that_root_runs_reads_the_server_s_cache_and_writes_nothing_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, folder = await filled(3), tmp_path / "cache"
+    server = CachedStore(inner, folder, LIMIT, SystemClock())
+    await server.get(name(1))
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    before = sorted(folder.rglob("*"))
+    command = CachedStore(inner, folder, LIMIT, SystemClock())
+    for number in (1, 2, 2):
+        assert await command.get(name(number)) == content(number)
+    await inner.delete([name(1)])
+    assert await command.get(name(1)) == content(1)
+    assert sorted(folder.rglob("*")) == before
+
+
 class Garbling(WrappedStore):
     """A network that spoils the ranges it brings, for as long as it is bad."""
 
