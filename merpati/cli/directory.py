@@ -288,7 +288,11 @@ def account_remove(
             return await purge_removed(parts.directory, parts.mailboxes, parts.clock, only=gone)
 
     done = run(work())
-    _removed(address, json)
+    if purge and json:
+        failures = [why for _, why in done.failures]
+        print_json({"removed": address, "objects": done.objects, "bytes": done.bytes, "failures": failures})
+    else:
+        _removed(address, json)
     if purge and not json:
         say(f"{done.objects} objects with {done.bytes} bytes purged, the rest goes in an hour")
     for _, why in done.failures:

@@ -74,6 +74,10 @@ def test_one_that_was_removed_before_is_purged_at_once(shell: Shell) -> None:
     assert shell.run("account remove ann@here.test --purge").returncode == 0
     assert of(shell, "account list --removed")[0]["mailbox"] == "purged"
     assert "no account eve@here.test" in shell.run("account remove eve@here.test --purge").stderr
+    assert shell.run("mailbox compact bob@here.test").returncode == 0
+    done = of(shell, "account remove bob@here.test --purge")
+    assert done.pop("objects") > 0 and done.pop("bytes") > 0
+    assert done == {"removed": "bob@here.test", "failures": []}
 
 
 def test_everything_is_cleaned_and_large_bodies_that_nobody_needs_go(shell: Shell) -> None:
