@@ -22,6 +22,7 @@ from rich.text import Text
 
 from merpati import settings as settings_module
 from merpati.errors import MerpatiError
+from merpati.log.api import Damaged
 from merpati.settings import Settings
 
 T = TypeVar("T")
@@ -96,6 +97,11 @@ def fail(failure: MerpatiError) -> typer.Exit:
     for name, value in failure.facts.items():
         if value is not None and not isinstance(value, bool):  # those are for programs
             say(f"  {name}: {value}", to=err)
+    if isinstance(failure, Damaged):
+        say(
+            "  `merpati mailbox verify`, or `merpati domain verify`, says what is lost by it, and `rebuild` mends",
+            to=err,
+        )
     return typer.Exit(1)
 
 

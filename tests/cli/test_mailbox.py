@@ -168,6 +168,8 @@ def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
     assert told.returncode == 1 and f"log/{lost.name}: " in told.stdout and "(B2); lost: " in told.stdout
     assert "2 messages read and right" not in told.stdout and "`merpati mailbox rebuild`" in told.stdout
     wrong = json.loads(shell.run("mailbox verify ann@here.test --json").stdout)["wrong"]
+    refused = shell.bad("mailbox import ann@here.test old1")
+    assert f"log/{lost.name}\n" in refused and "rule: B2" in refused and "`merpati mailbox verify`" in refused
     for line in ("log ann@here.test", "show ann@here.test", "export ann@here.test out.tar.gz", "export --all all"):
         behind = shell.run(f"mailbox {line}")
         assert behind.returncode == 1 and f"log/{lost.name}" in behind.stdout + behind.stderr, line
