@@ -36,11 +36,18 @@ class Restored:
 
 
 async def restored(
-    account: MailAccount, past: MailState, *, folder: str = "", uids: Collection[int] = (), beside: str = ""
+    account: MailAccount,
+    past: MailState,
+    *,
+    folder: str = "",
+    uids: Collection[int] = (),
+    beside: str = "",
+    without: int = 0,
 ) -> Restored:
     """Bring back a folder of `past` (all if empty), or some of its messages, where the mailbox does not have them now.
 
-    `beside`: not into place, but into folders below this name.  Nothing that is there now is changed or removed.
+    `beside`: not into place, but into folders below this name.  `without`: flags that do not come back.  Nothing
+    that is there now is changed or removed.
     """
     folders = [_named(past, folder)] if folder else list(past.folders.values())
     done = Restored()
@@ -49,7 +56,7 @@ async def restored(
         # R6: of a folder that was damaged then, what is known of it comes back
         messages, lost, shut = 0, past.shut[each.id].lost if each.id in past.shut else 0, done.shut
         try:
-            async for batch, missing in _batches(account, each, past, uids):
+            async for batch, missing in _batches(account, each, past, uids, without):
                 lost += missing
                 messages += await _brought(account, batch, each.keywords, target)
         except Damaged:
@@ -70,7 +77,7 @@ def _named(past: MailState, name: str) -> Folder:
 
 
 async def _batches(
-    account: MailAccount, folder: Folder, past: MailState, uids: Collection[int]
+    account: MailAccount, folder: Folder, past: MailState, uids: Collection[int], without: int
 ) -> AsyncIterator[tuple[list[Kept], int]]:
     """The messages that can be read, and how many cannot."""
     view = account.past_folder(folder, past)
@@ -79,13 +86,13 @@ async def _batches(
         batch, lost = [], 0
         for row in rows[start : start + AT_ONCE]:
             try:
-                batch.append(await _kept(account, view, row))
+                batch.append(await _kept(account, view, row, without))
             except (BodyMissing, Damaged):
                 lost += 1
         yield batch, lost
 
 
-async def _kept(account: MailAccount, view: FolderAt, row: int) -> Kept:
+async def _kept(account: MailAccount, view: FolderAt, row: int, without: int) -> Kept:
     """A message with all that a copy needs; its bytes are read, for what cannot be read is not brought back."""
     address = view.body(row)
     async for _ in account.body_stream(address):
@@ -93,7 +100,7 @@ async def _kept(account: MailAccount, view: FolderAt, row: int) -> Kept:
     (summary,) = await view.packed([row])
     place = address.large
     large = (place.offset, place.length, await account.lasting(place.body)) if place else None
-    flags, date = view.flags[row], view.dates[row]
+    flags, date = view.flags[row] & ~without, view.dates[row]
     return Kept(flags, date, address.size, address.commit, address.offset, address.check, NOWHERE, summary, large)
 
 

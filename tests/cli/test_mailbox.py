@@ -148,6 +148,20 @@ async def test_on_a_terminal_a_message_is_text_that_commands_nothing() -> None:
         ]
 
 
+def test_what_was_marked_for_removal_does_not_come_back_marked(shell: Shell) -> None:
+    inbox = shell.folder / "old" / "cur"
+    inbox.mkdir(parents=True)
+    (inbox / "1.a:2,ST").write_bytes(b"Subject: one\n\nwords\n")
+    shell.good("mailbox import ann@here.test old")
+    commit = shell.json("mailbox show ann@here.test")["commit"]
+    assert "1 message brought back" in shell.good(f"mailbox restore ann@here.test --commit {commit} --beside Then")
+    flags = [
+        [row["flags"] for row in shell.json(f"mailbox show ann@here.test --folder {name}")["messages"]]
+        for name in ("INBOX", "Then/INBOX")
+    ]
+    assert flags == [["\\Seen \\Deleted"], ["\\Seen"]]
+
+
 def test_a_damaged_mailbox_is_verified_and_rebuilt(shell: Shell) -> None:
     def came(number: int) -> None:
         inbox = shell.folder / f"old{number}" / "cur"

@@ -13,6 +13,7 @@ from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append, Large
 from merpati.mailbox.restoring import Restored, restored
 from merpati.mailbox.state import MailState
+from merpati.mailbox.values import DELETED
 from merpati.objects.memory import MemoryStore
 from tests.mailbox.worlds import ACCOUNT, fresh, mail, mailboxes, messages
 
@@ -65,6 +66,18 @@ async def test_one_message_comes_back_beside() -> None:
     done = await restored(account, await past_of(account, number), folder="INBOX", uids=[3], beside="Back")
     assert done == Restored(1, 1, 0)
     assert [body for body, _ in (await everything(account))["Back/INBOX"]] == [mail(3)]
+
+
+async def test_what_was_marked_for_removal_comes_back_without_the_mark_if_that_is_asked_for() -> None:
+    clock = ManualClock()
+    account = await mailboxes(MemoryStore(clock), clock).open(ACCOUNT)
+    await account.append([Append("INBOX", mail(1), ("\\Seen", "\\Deleted", "$a"))])
+    number = account.view().number
+    await account.expunge("INBOX")
+    past = await past_of(account, number)
+    assert await restored(account, past, without=DELETED) == Restored(1, 1, 0)
+    assert (await everything(account))["INBOX"] == [(mail(1), ("\\Seen", "$a"))]
+    assert (await account.folder("INBOX")).info.deleted == 0
 
 
 async def test_it_comes_back_out_of_packs_too() -> None:

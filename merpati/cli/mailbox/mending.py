@@ -14,6 +14,7 @@ from merpati.log.api import Tip
 from merpati.mailbox.rebuilding import Rebuilt, rebuilt
 from merpati.mailbox.restoring import Restored, restored
 from merpati.mailbox.state import MailState
+from merpati.mailbox.values import DELETED
 
 
 @app.command("restore")
@@ -43,8 +44,8 @@ def restore(
         async with mailbox(config, address) as account:
             past = await past_of(account, at, commit)
             return past, await restored(
-                account, past.state, folder=folder or "", uids=set(uid or ()), beside=beside or ""
-            )
+                account, past.state, folder=folder or "", uids=set(uid or ()), beside=beside or "", without=DELETED
+            )  # what was marked for removal just before it went would be gone again with the next EXPUNGE
 
     past, done = run(work())
     if json:
