@@ -97,6 +97,9 @@ def test_a_purge_never_goes_back_a_step_and_forgets_the_password() -> None:
     state = noted(state, purging=8.0, closed=99, closed_at=99.0, account=BOB)
     (entry,) = state.removed.values()
     assert entry == RemovedEntry(AccountId("b"), "Bob@a.test", 5.0, purging=6.0, closed=12, closed_at=7.0)
+    # D8: what came after the prefix was found empty begins the time anew, and who slept does not take that back
+    (entry,) = noted(noted(state, emptied_at=50.0), emptied_at=20.0).removed.values()
+    assert entry.emptied_at == 50.0
 
 
 def test_a_removal_that_was_undone_is_not_purged_even_if_the_account_is_removed_again() -> None:
