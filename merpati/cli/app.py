@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import Annotated
@@ -54,6 +55,8 @@ app.add_typer(mailbox.app, name="mailbox")
 
 def main() -> None:
     """What the installed script `merpati` calls.  An output that cannot be written is no bug."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal's encoding lacks is shown as an escape
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pathlib
 import random
 import resource
@@ -98,6 +99,15 @@ def test_what_went_to_standard_output_is_told_as_json_beside_it(shell: Shell) ->
     out = merpati(shell, "mailbox export ann@here.test - --json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     archive, said = out.communicate(timeout=100)
     assert archive.startswith(b"\x1f\x8b") and json.loads(said)["messages"] == 2
+
+
+def test_a_file_whose_name_is_not_utf_8_is_named_in_words_and_in_json(shell: Shell) -> None:
+    (shell.folder / "old" / "cur").mkdir(parents=True)
+    (shell.folder / "old" / "cur" / os.fsdecode(b"1.\xff:2,")).touch()
+    for line in ("import ann@here.test old", "import ann@here.test old --json"):
+        done = shell.run(f"mailbox {line}")
+        assert done.returncode == 1 and "udcff:2,: it is empty" in done.stdout
+    assert json.loads(done.stdout)["refused"] == 1
 
 
 def killed_after(process: subprocess.Popen[bytes], shell: Shell, commits: int) -> bool:

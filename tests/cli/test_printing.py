@@ -86,6 +86,16 @@ def test_json_is_written_whole_to_an_output_without_a_buffer(monkeypatch: pytest
 
 
 @pytest.mark.slow
+def test_what_the_encoding_of_a_terminal_lacks_is_shown_as_an_escape(tmp_path: pathlib.Path) -> None:
+    shell = Shell(tmp_path)
+    shell.good("domain add here.test")
+    shell.good("alias add ann@here.test 日本@elsewhere.test")
+    for line in ("alias list", "alias show ann@here.test"):
+        done = shell.run_alone(line, PYTHONIOENCODING="latin-1")
+        assert (done.returncode, done.stderr) == (0, "") and "\\u65e5\\u672c@elsewhere.test" in done.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("line", ["account list", "account list --json"])
 def test_an_output_that_takes_no_more_is_told_in_a_line(tmp_path: pathlib.Path, line: str, unbuffered: str) -> None:

@@ -146,9 +146,9 @@ class Tally:
         self._more = 0
 
     def note(self, words: str) -> None:
-        """Name something in the report."""
+        """Name something in the report; the name of a file need not be UTF-8, what is said is."""
         if len(self._notes) < MAX_NAMED:
-            self._notes.append(words)
+            self._notes.append(words.encode("utf-8", "backslashreplace").decode())
         else:
             self._more += 1
 
