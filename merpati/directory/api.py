@@ -81,6 +81,8 @@ class Resolution(msgspec.Struct, frozen=True):
     local_domain: bool
     accounts: tuple[LocalTarget, ...] = ()
     remote: tuple[str, ...] = ()
+    unsure: bool = False
+    """It rests on there being nobody of a name: the catch-all takes it, or a target of an alias is not there."""
 
     @property
     def known(self) -> bool:

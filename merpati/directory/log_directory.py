@@ -94,7 +94,7 @@ class LogDirectory(Editing):
 
     async def resolve(self, address: str) -> Resolution:
         """Where mail for `address` goes.  Raises `Unavailable`."""
-        return await self._sure(lambda: resolve(self, address), lambda found: found.known, address)
+        return await self._sure(lambda: resolve(self, address), lambda found: found.known and not found.unsure, address)
 
     async def account(self, address: str) -> AccountEntry | None:
         """The account of exactly this address (case and plus detail aside).  Raises `Unavailable`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,16 @@ POSTMASTER = "postmaster"
 MAX_TARGETS = 10_000
 """Names looked at for one address; an alias that fans out further is cut there."""
 FOREIGN = Resolution(local_domain=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The addresses that a name stands for."""
+
+    targets: tuple[str, ...]
+    detail: str = ""
+    caught: bool = False
+    """By the catch-all, there being nobody of that name."""
 
 
 class NotLoaded(Exception):
@@ -62,6 +73,7 @@ def _expand(view: View, address: str) -> Resolution:
     accounts: dict[AccountId, LocalTarget] = {}
     remote: dict[str, str] = {}
     seen: set[str] = set()
+    unsure = False
     waiting = deque([(address, "")])
     while waiting and len(seen) < MAX_TARGETS:
         name, detail = waiting.popleft()
@@ -80,19 +92,20 @@ def _expand(view: View, address: str) -> Resolution:
         if isinstance(found, LocalTarget):
             accounts.setdefault(found.account, found if found.detail else msgspec.structs.replace(found, detail=detail))
         elif found is not None:
-            waiting.extend((target, found[1] or detail) for target in found[0])
-    return Resolution(True, tuple(accounts.values()), tuple(remote.values()))
+            waiting.extend((target, found.detail or detail) for target in found.targets)
+        unsure |= found is None or (isinstance(found, Others) and found.caught)
+    return Resolution(True, tuple(accounts.values()), tuple(remote.values()), unsure)
 
 
-def _lookup(view: View, local: str, domain: str) -> LocalTarget | tuple[tuple[str, ...], str] | None:
-    """An account, or (the addresses it stands for, its detail), or None: there is nobody."""
+def _lookup(view: View, local: str, domain: str) -> LocalTarget | Others | None:
+    """An account, the addresses that it stands for, or None: there is nobody."""
     state = view.of(domain)
     entry = state.accounts.get(f"{local}@{domain}")
     if entry is not None:
         return LocalTarget(entry.id, entry.address, quota=entry.quota)
     alias = state.aliases.get(f"{local}@{domain}")
     if alias is not None:
-        return alias.targets, ""
+        return Others(alias.targets)
     user, detail = without_detail(local)
     if detail or user != local:
         entry = state.accounts.get(f"{user}@{domain}")
@@ -100,22 +113,22 @@ def _lookup(view: View, local: str, domain: str) -> LocalTarget | tuple[tuple[st
             return LocalTarget(entry.id, entry.address, detail, entry.quota)
         alias = state.aliases.get(f"{user}@{domain}")
         if alias is not None:
-            return alias.targets, detail
+            return Others(alias.targets, detail)
     if user == POSTMASTER:
         return _postmaster(view, domain)
     catch_all = view.ours[domain].catch_all
-    return ((catch_all,), "") if catch_all else None
+    return Others((catch_all,), caught=True) if catch_all else None
 
 
-def _postmaster(view: View, domain: str) -> LocalTarget | tuple[tuple[str, ...], str] | None:
+def _postmaster(view: View, domain: str) -> LocalTarget | Others | None:
     # RFC 5321 section 4.5.1: a system that takes mail for a domain takes it for the domain's postmaster
     if view.postmaster:
-        return (view.postmaster,), ""
+        return Others((view.postmaster,))
     catch_all = view.ours[domain].catch_all
     for entry in view.of(domain).accounts.values():
         return LocalTarget(entry.id, entry.address, quota=entry.quota)
     if catch_all:
-        return (catch_all,), ""
+        return Others((catch_all,))
     for other in sorted(view.ours):
         for entry in view.of(other).accounts.values():
             return LocalTarget(entry.id, entry.address, quota=entry.quota)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from merpati.directory.editing import INSTALLATION
-from merpati.directory.log_directory import LogDirectory
+from merpati.directory.log_directory import FRESH, LogDirectory
 from merpati.errors import Unavailable
 from merpati.ids import AccountId
 from tests.directory.test_snapshots import DOMAIN, HASH, Site
@@ -53,6 +53,40 @@ async def test_damage_is_no_reason_for_a_no(
         assert key in str(caught.value)
     assert await ask(directory, "ann@example.org")
     assert (await directory.resolve("ann@example.org")).known
+
+
+@pytest.mark.parametrize("by", ["the catch-all", "an alias"])
+async def test_nobody_else_takes_the_mail_of_an_account_that_may_be_lost(by: str) -> None:
+    """Who is not found may stand behind the damage: the catch-all does not get it, nor do the others of a team."""
+    site = Site()
+    directory = site.directory()
+    await directory.add_domain("example.org", "ann@example.org" if by == "the catch-all" else "")
+    await directory.add_account("ann@example.org", HASH)
+    await directory.add_account("eve@example.org", HASH)
+    await directory.add_alias("team@example.org", ("ann@example.org", "bob@example.org"))
+    asked = "bob@example.org" if by == "the catch-all" else "team@example.org"
+    before = await directory.resolve(asked)
+    assert [target.address for target in before.accounts] == ["ann@example.org"]
+    await directory.add_account("bob@example.org", HASH)
+    assert "bob@example.org" in [target.address for target in (await directory.resolve(asked)).accounts]
+    await directory.stop(0)
+    last = (await site.keys("log", DOMAIN))[-1]
+    await site.bare.put(last, b"torn")
+    with pytest.raises(Unavailable) as caught:
+        await site.directory().resolve(asked)
+    assert last in str(caught.value)
+    assert (await site.directory().resolve("eve@example.org")).known
+
+
+async def test_an_account_that_was_just_added_elsewhere_gets_its_mail_and_not_the_catch_all() -> None:
+    site = Site()
+    here, elsewhere = site.directory(), site.directory()
+    await here.add_domain("example.org", "ann@example.org")
+    await here.add_account("ann@example.org", HASH)
+    assert [target.address for target in (await here.resolve("bob@example.org")).accounts] == ["ann@example.org"]
+    await elsewhere.add_account("bob@example.org", HASH)
+    await site.clock.advance(FRESH + 0.1)
+    assert [target.address for target in (await here.resolve("bob@example.org")).accounts] == ["bob@example.org"]
 
 
 async def test_who_lists_can_ask_what_the_list_lacks() -> None:
