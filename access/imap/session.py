@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from access.conversation import Conversation
 from access.imap.capabilities import capabilities
 from access.imap.failures import no_for
 from access.imap.selected import Selected
@@ -31,18 +32,16 @@ if TYPE_CHECKING:
     from access.imap.context import ImapContext
     from merpati.auth.credentials import Principal
 
-FLUSH = 256 * 1024
-"""Bytes of responses gathered before the client is waited for."""
 PACE = Pace()
 """How slowly a command that has begun may come."""
 
 
-class Session:
+class Session(Conversation):
     """A client's state.  Commands read and replace the public attributes."""
 
     def __init__(self, context: ImapContext, connection: Connection) -> None:
+        super().__init__(connection)
         self.context = context
-        self.connection = connection
         self.reader = Reader(BEFORE_LOGIN)
         self.principal: Principal | None = None
         self.account: Account | None = None
@@ -52,10 +51,7 @@ class Session:
         """UIDs, and the flag bits that the client believes them to have as it just set them: not to be told back."""
         self.tag = b""
         """The tag of the command at work: ESEARCH names it."""
-        self.over = False
-        self._dismissed = False
         self._bad = 0
-        self._written = 0
         self._began = self._command_began = connection.time()
         self.log = logger("access/imap").bind(client=connection.peer.host)
 
@@ -193,22 +189,6 @@ class Session:
 
     # Output
 
-    def write(self, data: bytes) -> None:
-        """Send soon."""
-        self.connection.write(data)
-        self._written += len(data)
-
-    async def flush(self) -> None:
-        """Wait until the client has taken what was written, or most of it."""
-        self._written = 0
-        await self.connection.drain()
-
-    async def write_much(self, data: bytes) -> None:
-        """Send a part of a long answer, waiting for the client as it goes."""
-        self.write(data)
-        if self._written > FLUSH:
-            await self.flush()
-
     async def tell(self, *, expunges: bool) -> bool:
         """Tell what has changed in the selected mailbox; whether that could be found out.
 
@@ -250,11 +230,6 @@ class Session:
         self.context.present.add(self)
         self.reader.limits = _after_login(self.context.limits.max_message)
         self.log = self.log.bind(account=principal.account_id)
-
-    def dismiss(self) -> None:
-        """The right to be here has ended: BYE at once if no command is at work, else after it."""
-        self._dismissed = True
-        self.connection.stop()
 
     async def quota(self) -> int:
         """The bytes that the user's mail may take in all, by what the directory says now; 0 is any.

@@ -6,6 +6,7 @@ that ends without QUIT deletes nothing (RFC 1939 section 6).
 
 from __future__ import annotations
 
+from access.conversation import Conversation
 from access.pop3 import logging_in as _login  # noqa: F401  (fills the table)
 from access.pop3 import transaction as _transaction  # noqa: F401
 from access.pop3 import wire
@@ -21,28 +22,23 @@ from merpati.telemetry import logger
 
 GONE = Sorry("the account has changed; log in again", wire.AUTH)
 """RFC 3206 section 4: what the client has to log in with is not good any more."""
-FLUSH = 256 * 1024
-"""Bytes of answers gathered before the client is waited for."""
 
 
-class Session:
+class Session(Conversation):
     """A client's state.  Commands read and replace the public attributes."""
 
     def __init__(self, context: Pop3Context, connection: Connection) -> None:
+        super().__init__(connection)
         self.context = context
-        self.connection = connection
         self.reader = Reader()
         self.user = ""
         """The name that USER gave."""
         self.drop: Maildrop | None = None
-        self.over = False
         self.principal: Principal | None = None
         """Who has logged in."""
         self.log = logger("access/pop3").bind(client=connection.peer.host)
-        self._dismissed = False
         self._began = connection.time()
         self._bad = 0
-        self._written = 0
 
     @property
     def state(self) -> State:
@@ -141,24 +137,6 @@ class Session:
         metrics.commands.labels("pop3", word, "OK" if sorry is None else "ERR").inc()
         metrics.command_seconds.labels("pop3", word).observe(self.context.clock.monotonic() - began)
 
-    # Output
-
-    def write(self, data: bytes) -> None:
-        """Send soon."""
-        self.connection.write(data)
-        self._written += len(data)
-
-    async def flush(self) -> None:
-        """Wait until the client has taken what was written, or most of it."""
-        self._written = 0
-        await self.connection.drain()
-
-    async def write_much(self, data: bytes) -> None:
-        """Send a part of a long answer, waiting for the client as it goes."""
-        self.write(data)
-        if self._written > FLUSH:
-            await self.flush()
-
     # State
 
     async def log_in(self, principal: Principal) -> Sorry | None:
@@ -179,11 +157,6 @@ class Session:
         count, octets = self.drop.totals()
         self.write(wire.ok(f"{count} messages, {octets} octets"))
         return None
-
-    def dismiss(self) -> None:
-        """The right to be here has ended: -ERR instead of the next answer, and the end."""
-        self._dismissed = True
-        self.connection.stop()
 
     def _unlock(self) -> None:
         self.context.present.discard(self)
