@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from merpati.log.api import EMPTY, Commit, Damaged, Decision, Parted
+from merpati.log.api import EMPTY, Commit, Damaged, Decision, Parted, Tip
 from merpati.log.commit_log import CommitLog
 from merpati.log.commits import attachment_digest, decoded
 from merpati.log.floor import raise_floor
@@ -83,15 +83,21 @@ class Compaction(Generic[S, C]):
         if not await self._snapshot(before, packs, pasts, began):
             # S4: somebody wrote one at this number, so ours needs another
             await self._log.commit(lambda state: Decision(None, always=True))
+            if last == tip.number:  # else that commit would be left, and the next time be moved in the same way
+                more_packs, more_pasts = await self._written(last + 1, self._log_tip().number)
+                packs, pasts = [*packs, *more_packs], [*pasts, *more_pasts]
             await self._snapshot(before, packs, pasts, began)
         return Compacted(last - start, len(packs))
+
+    def _log_tip(self) -> Tip[S]:
+        tip = self._log.tip
+        assert tip is not None, "it has been read"
+        return tip
 
     async def _snapshot(
         self, before: Snapshot | None, packs: list[PackEntry], pasts: list[PastEntry], began: Moment
     ) -> bool:
-        tip = self._log.tip
-        assert tip is not None
-        reader = self._reader
+        tip, reader = self._log_tip(), self._reader
         newest = await foundation(reader)
         if covered(newest) != covered(before):
             return True  # another compaction was quicker: its objects count, ours are the vacuum's

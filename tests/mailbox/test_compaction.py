@@ -11,7 +11,7 @@ import pytest
 from merpati.clock import ManualClock
 from merpati.errors import Unavailable, Unknown
 from merpati.log.api import Damaged
-from merpati.log.compaction import Compaction
+from merpati.log.compaction import Compacted, Compaction
 from merpati.log.compress import compressed
 from merpati.log.reading import GRACE
 from merpati.log.travel import OutOfReach, Travel
@@ -278,6 +278,22 @@ async def test_a_snapshot_that_took_longer_than_what_it_builds_upon_lasts_is_not
         await other.keep_snapshot()
     assert await keys(store, "snap") == []
     assert (await account.refresh()).messages
+
+
+async def test_a_compaction_where_a_snapshot_is_already_leaves_nothing_for_the_next() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    await account.append(messages(1, 2))
+    await account.keep_snapshot()
+    assert (await account.compact()).commits == 2
+    number = (await account.refresh()).number
+    assert await account.compact() == Compacted()
+    assert (await account.refresh()).number == number
+    await clock.advance(GRACE + 1)
+    assert (await account.compact()).deleted == number - 1
+    assert [info.key async for info in store.list(LAYOUT.commits)] == []
+    assert (await fresh(store, clock).folder("INBOX")).exists == 2
 
 
 async def test_two_compactions_at_once_are_as_good_as_one() -> None:
