@@ -54,6 +54,10 @@ class Layout:
         return f"{self.prefix}/now/{name}"
 
     @property
+    def chunks(self) -> str:
+        return f"{self.prefix}/chunk/"
+
+    @property
     def pasts(self) -> str:
         return f"{self.prefix}/past/"
 

@@ -195,7 +195,7 @@ async def write_snapshot(
     `before` is the snapshot whose chunks need not be written again; packs and pasts are its own unless given.  `timely`
     says whether what `before` named can still be relied upon (S5); if not, `TooLate`.
     """
-    chunks = ChunkStore(store, layout, dice, before.chunks if before else ())
+    chunks = ChunkStore(store, layout, dice, await _there(store, layout, before))
     state = await fold.dump(tip.state, chunks)
     snapshot = Snapshot(
         number=tip.number,
@@ -215,6 +215,14 @@ async def write_snapshot(
         raise TooLate("this snapshot took too long", key=layout.snapshot(tip.number))
     chunks.settle()
     return snapshot
+
+
+async def _there(store: ObjectStore, layout: Layout, before: Snapshot | None) -> list[Digest]:
+    """S2: the chunks of a snapshot that are there: who wrote it may have died before it could withdraw it (S5)."""
+    if before is None or not before.chunks:
+        return []
+    listed = {info.key async for info in store.list(layout.chunks)}
+    return [name for name in before.chunks if layout.chunk(name) in listed]
 
 
 async def _stays(store: ObjectStore, layout: Layout, dice: Dice, snapshot: Snapshot) -> bool:

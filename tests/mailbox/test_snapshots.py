@@ -296,3 +296,27 @@ async def test_after_a_thousand_commits_a_mailbox_is_compacted_and_cleaned_by_it
     assert len(await sizes(store, LAYOUT.snapshots)) < 2 * COMPACTION // EVERY
     assert len(await sizes(store, LAYOUT.commits)) < 3 * COMPACTION
     assert (await fresh(store, clock).refresh()).messages == 2 * COMPACTION
+
+
+async def test_a_snapshot_takes_over_no_chunk_that_is_not_there() -> None:
+    """S2: its writer slept, the vacuum took its chunks for left-overs, and it died before it could withdraw it (S5)."""
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    await account.append(messages(1, 2, 3))
+    await account.keep_snapshot()
+    newest = await account.log.reader.newest_head()
+    assert newest is not None and len(newest.chunks) > 2
+    gone = LAYOUT.chunk(newest.chunks[0])
+    await store.delete([gone])
+    await account.subscribe("Elsewhere")
+    before = {info.key async for info in store.list(LAYOUT.chunks)}
+    await account.keep_snapshot()
+    written = {info.key async for info in store.list(LAYOUT.chunks)} - before
+    assert len(written) == 2, "the tree, and what was missing"
+    reader = fresh(store, clock)
+    assert (await reader.folder("INBOX")).exists == 3
+    assert reader.log.reader.broken.damage is None
+    await clock.advance(3 * GRACE)
+    await reader.vacuum(GRACE)
+    assert await verified(reader.log.reader) == []
