@@ -33,6 +33,7 @@ ONCE_WRONG = [
     ("stopped for hours", 65),  # S5: a snapshot was withdrawn after older ones had gone because of it
     ("stopped for hours", 100),  # P4: a stalled writer's bytes were read for a message that had been moved
     ("stopped for hours", 135),  # R1: an opening that slept took for damage what had rightly gone
+    ("stopped for hours", 400020),  # S2: what a dead writer's snapshot lacked was handed on to the next
     ("two for longer", 0),  # P6: a young snapshot was taken for the window's beginning
     ("two for longer", 115),  # V1: two vacuums with different windows left a state without a snapshot before it
     ("the account is removed", 10),  # D8: what a late purge had written was in no listing yet
