@@ -119,9 +119,14 @@ class AllMailboxes:
             self._catch_up_soon(account)
 
     def _catch_up_soon(self, account: MailAccount) -> None:
-        if account.id not in self._catching_up:
+        before = self._catching_up.get(account.id)
+        if before is None or before.done():  # it may have ended just now
             task = self._catching_up[account.id] = asyncio.ensure_future(self._catch_up(account))
-            task.add_done_callback(lambda done: self._catching_up.pop(account.id))
+            task.add_done_callback(partial(self._caught_up, account.id))
+
+    def _caught_up(self, id: AccountId, task: asyncio.Task[None]) -> None:
+        if self._catching_up.get(id) is task:
+            del self._catching_up[id]
 
     async def close(self) -> None:
         """Make known what is still to be made known, and let go of all accounts."""

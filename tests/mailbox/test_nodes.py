@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -12,6 +12,7 @@ from merpati.errors import Temporary, Unavailable, Unknown
 from merpati.events import Changed
 from merpati.ids import EventId, SeededDice, new_account_id
 from merpati.log.commit_log import Safeguards
+from merpati.mailbox.account import MailAccount
 from merpati.mailbox.api import Append
 from merpati.mailbox.mailboxes import AllMailboxes
 from merpati.mailbox.pushing import WAITING, Pushing
@@ -19,7 +20,7 @@ from merpati.objects.memory import MemoryStore
 from merpati.objects.metered import MeteredStore
 from merpati.objects.retry import RetryingStore
 from tests.log.lists import in_virtual_time
-from tests.mailbox.worlds import ACCOUNT, fresh, mail, mailboxes, messages
+from tests.mailbox.worlds import ACCOUNT, LAYOUT, fresh, mail, mailboxes, messages
 from tests.objects.faulty import Faults, FaultyStore
 
 Pushed = list[tuple[Changed, bytes]]
@@ -191,6 +192,44 @@ async def deliveries(
 
     await asyncio.gather(*(deliver(who) for who in range(8)))
     return 8 * wanted
+
+
+class Hurried(AllMailboxes):
+    """Something happens in the very moment in which the reading of a mailbox has come to its end."""
+
+    then: list[Callable[[], None]]
+
+    async def _catch_up(self, account: MailAccount) -> None:
+        await super()._catch_up(account)
+        for each in self.then:
+            asyncio.get_running_loop().call_soon(each)  # before whoever waits for the end of this task hears of it
+        self.then.clear()
+
+
+async def test_a_push_in_the_moment_in_which_the_one_before_was_followed_is_followed_too(clock: ManualClock) -> None:
+    """There was a task for this mailbox, and it had just ended."""
+    store, wire = MemoryStore(clock), Wire()
+    writer = mailboxes(store, clock, SeededDice(1), publish=wire.publish).account(ACCOUNT)
+    reader = Hurried(store, clock=clock, dice=SeededDice(2))
+    reader.then = []
+    account = await reader.open(ACCOUNT)
+    number = account.view().number
+    waiting = asyncio.ensure_future(account.wait_changed(number + 1))
+    await writer.append(messages(1))
+    await writer.append(messages(2))
+    await settle()
+    key = LAYOUT.commit(number + 2)
+    second = await store.get(key)
+    await store.delete([key])
+
+    def push_the_second() -> None:
+        asyncio.get_running_loop().create_task(store.create(key, second)).add_done_callback(lambda _: None)
+        reader.feed(wire.pushed[1][0], b"")
+
+    reader.then.append(push_the_second)
+    reader.feed(wire.pushed[0][0], b"")
+    async with asyncio.timeout(5):
+        assert await waiting == number + 2
 
 
 async def subjects(store: MemoryStore, clock: ManualClock) -> list[str]:
