@@ -13,7 +13,7 @@ setup: ## a virtual environment in .venv, the locked dependencies, .venv/bin/mer
 servers: setup ## install the real servers and clients for the tests (Kafka, MinIO, SeaweedFS, Postfix ...)
 	@sh deploy/dev/servers.sh
 
-check: setup ## lint, types, shape and unit tests: under a minute
+check: setup ## lint, types, shape and unit tests: in two minutes
 	@sh deploy/dev/check.sh $(ARGS)
 
 test: setup ## everything, on the real servers, which it installs first
