@@ -12,7 +12,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import msgspec
 import typer
@@ -108,7 +108,12 @@ def fail(failure: MerpatiError) -> typer.Exit:
 def print_json(value: object, *, aside: bool = False) -> None:
     """One JSON document and a new line on standard output, or on standard error if that has something else."""
     to = sys.stderr if aside else sys.stdout
-    rest = memoryview(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    while rest:  # with PYTHONUNBUFFERED this is the file itself, which may take a part only
-        rest = rest[to.buffer.write(rest) :]
+    write_whole(to, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
     to.flush()
+
+
+def write_whole(to: TextIO, data: bytes) -> None:
+    """All of it: with PYTHONUNBUFFERED the output is the file itself, which may take a part only."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[to.buffer.write(rest) :]

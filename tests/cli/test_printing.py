@@ -12,8 +12,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from merpati.cli.common import print_json, say
+from merpati.cli.mailbox.message import print_message
 from merpati.cli.tables import print_table
 from tests.cli.test_commands import PASSWORD, Shell
+from tests.mailbox.worlds import ACCOUNT, mail, mailboxes, messages
 
 HOSTILE = [
     pytest.param("[/bold] what closes nothing", "[/bold] what closes nothing", id="markup that does not fit"),
@@ -83,6 +85,17 @@ def test_json_is_written_whole_to_an_output_without_a_buffer(monkeypatch: pytest
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, write_through=True))  # type: ignore[type-var]
     print_json({"folders": list(range(100))})
     assert json.loads(narrow.taken) == {"folders": list(range(100))}
+
+
+async def test_a_message_is_written_whole_to_an_output_without_a_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = await mailboxes().open(ACCOUNT)
+    await account.append(messages(1))
+    narrow = Narrow()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(narrow, write_through=True))  # type: ignore[type-var]
+    tip = account.log.tip
+    assert tip is not None
+    await print_message(account, tip.state, "INBOX", 1)
+    assert narrow.taken == mail(1) and not narrow.closed
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import codecs
 import sys
 from collections.abc import AsyncIterator
 
-from merpati.cli.common import harmless, out
+from merpati.cli.common import harmless, out, write_whole
 from merpati.errors import Permanent
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.state import MailState
@@ -27,7 +27,7 @@ async def print_message(account: MailAccount, state: MailState, folder: str, uid
             sys.stdout.write(text)
     else:
         async for piece in pieces:
-            sys.stdout.buffer.write(piece)
+            write_whole(sys.stdout, piece)
     sys.stdout.flush()
 
 
