@@ -62,7 +62,7 @@ class Attachments:
             return packed
         if found is None:
             raise packed or NotFound("neither the commit nor a pack has these bytes", key=key)
-        return await self._anew(key, offset, offset + length)
+        return (await self._anew(key))[offset : offset + length]
 
     async def staying(self, addresses: Collection[Address]) -> set[Address]:
         """P9: those that stay as long as the state has them: the newest snapshot names them, or their commits go on.
@@ -118,7 +118,8 @@ class Attachments:
         try:
             return index_of(end, preamble, key)
         except Damaged:
-            return index_of(await self._anew(key, start, entry.size), await self._anew(key, 0, PREAMBLE), key)
+            whole = await self._anew(key)
+            return index_of(whole[start : entry.size], whole[:PREAMBLE], key)
 
     async def _frame(self, entry: PackEntry, place: Place) -> bytes:
         name = (self._reader.layout.pack(entry.name), place.start)
@@ -129,11 +130,11 @@ class Attachments:
         try:
             return unpacked_frame(await self._reader.store.get_range(key, place.start, place.end), place, key)
         except Damaged:
-            return unpacked_frame(await self._anew(key, place.start, place.end), place, key)
+            return unpacked_frame((await self._anew(key))[place.start : place.end], place, key)
 
-    async def _anew(self, key: str, start: int, end: int) -> bytes:
-        """The bytes as the store has them now, and no cache: there they may have come garbled, or be mended since."""
-        return b"".join([piece async for piece in self._reader.store.get_stream(key)])[start:end]
+    async def _anew(self, key: str) -> bytes:
+        """The object as the store has it now, and no cache: there it may have come garbled, or be mended since."""
+        return b"".join([piece async for piece in self._reader.store.get_stream(key)])
 
 
 def packs_with(packs: tuple[PackEntry, ...], older: tuple[PackEntry, ...]) -> tuple[PackEntry, ...]:

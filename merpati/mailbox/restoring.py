@@ -108,11 +108,11 @@ async def _brought(account: MailAccount, batch: Sequence[Kept], keywords: Sequen
     """Put messages into a folder, as copies; but written anew if their bytes are about to go (P9).  How many came."""
     attachments = {_attachment(kept) for kept in batch}
     try:
-        stay = await account.staying(attachments)
+        stay = {*await account.staying(attachments), NOWHERE}
     except Damaged:  # then nobody can tell
-        stay = set()
-    copies = [kept for kept in batch if _attachment(kept) in {*stay, NOWHERE}]
-    anew = [kept for kept in batch if _attachment(kept) not in {*stay, NOWHERE}]
+        stay = {NOWHERE}
+    copies = [kept for kept in batch if _attachment(kept) in stay]
+    anew = [kept for kept in batch if _attachment(kept) not in stay]
     came = await account.restore(copies, keywords, target) if copies else 0
     there = await _there(account, target) if anew else set()
     for kept in anew:

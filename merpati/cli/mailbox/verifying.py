@@ -95,7 +95,7 @@ def _tell_all(done: list[AuditedLog], as_json: bool) -> None:
         print_json({"mailboxes": mailboxes, "messages": messages, "of": of, "wrong": wrong, "failures": failures})
     else:
         left = f", of {of}" if messages < of else ""
-        boxes = "1 mailbox" if mailboxes == 1 else f"{mailboxes} mailboxes"
+        boxes = counted(mailboxes, "mailbox", "mailboxes")
         say(f"{counted(messages, 'message')} in {boxes} read and right{left}")
         say(f"something is wrong with {len(bad)} of {len(done)} logs" if bad else "nothing is wrong")
     if bad:
