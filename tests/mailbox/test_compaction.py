@@ -14,7 +14,6 @@ from merpati.log.api import Damaged
 from merpati.log.compaction import Compacted, Compaction
 from merpati.log.compress import compressed
 from merpati.log.reading import GRACE
-from merpati.log.travel import OutOfReach, Travel
 from merpati.log.vacuum import RETENTION, Vacuum, kept
 from merpati.log.verifying import verified
 from merpati.mailbox.account import MailAccount
@@ -309,36 +308,6 @@ async def test_two_compactions_at_once_are_as_good_as_one() -> None:
     assert await bodies(other) == expected
     assert await verified(other.log.reader) == []
     assert len(await keys(store, "pack")) == 1
-
-
-async def test_a_mailbox_can_be_seen_as_of_every_commit_in_the_window() -> None:
-    clock = ManualClock()
-    store = MemoryStore(clock)
-    account = await mailboxes(store, clock).open(ACCOUNT)
-    shapes: dict[int, list[int]] = {}
-    times: dict[int, float] = {}
-    for number in range(40):
-        await account.append(messages(number))
-        if number % 7 == 6:
-            await account.expunge("INBOX", [number - 3], only_deleted=False)
-        if number in (10, 20):
-            await account.compact()
-        tip = account.log.tip
-        assert tip is not None
-        shapes[tip.number] = list((await account.folder("INBOX")).uids)
-        times[tip.number] = clock.time()
-        await clock.advance(600)
-    await account.compact()
-    await vacuum(account)
-    travel = Travel(fresh(store, clock).log.reader)
-    for number, uids in shapes.items():
-        folder = (await travel.state_at(number)).state.find("INBOX")
-        assert list(folder.columns.uids[: folder.columns.length]) == uids
-        assert await travel.number_at(times[number]) == number
-    commits = [commit.number async for commit, _ in travel.commits()]
-    assert commits == list(range(2, commits[-1] + 1))
-    with pytest.raises(OutOfReach):
-        await travel.state_at(10_000)
 
 
 def test_of_snapshots_stay_the_newest_the_day_s_last_and_the_one_the_window_begins_with() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from merpati.clock import ManualClock
-from merpati.log.travel import Travel
+from merpati.log.travel import OutOfReach, Travel
 from merpati.log.vacuum import kept
 from merpati.mailbox.account import MailAccount
 from merpati.mailbox.restoring import restored
@@ -22,6 +22,36 @@ from tests.objects.paused import Held
 
 HOUR = 3600.0
 DAY = 24 * HOUR
+
+
+async def test_a_mailbox_can_be_seen_as_of_every_commit_in_the_window() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    account = await mailboxes(store, clock).open(ACCOUNT)
+    shapes: dict[int, list[int]] = {}
+    times: dict[int, float] = {}
+    for number in range(40):
+        await account.append(messages(number))
+        if number % 7 == 6:
+            await account.expunge("INBOX", [number - 3], only_deleted=False)
+        if number in (10, 20):
+            await account.compact()
+        tip = account.log.tip
+        assert tip is not None
+        shapes[tip.number] = list((await account.folder("INBOX")).uids)
+        times[tip.number] = clock.time()
+        await clock.advance(600)
+    await account.compact()
+    await account.vacuum()
+    travel = Travel(fresh(store, clock).log.reader)
+    for number, uids in shapes.items():
+        folder = (await travel.state_at(number)).state.find("INBOX")
+        assert list(folder.columns.uids[: folder.columns.length]) == uids
+        assert await travel.number_at(times[number]) == number
+    commits = [commit.number async for commit, _ in travel.commits()]
+    assert commits == list(range(2, commits[-1] + 1))
+    with pytest.raises(OutOfReach):
+        await travel.state_at(10_000)
 
 
 async def test_a_log_that_is_younger_than_the_window_gives_nothing_up() -> None:
